@@ -1,0 +1,63 @@
+// A model file read as data: named tensors, configuration and dictionaries. Nothing in the file is
+// executed. Three layouts are accepted: fairseq checkpoints in torch's zip format, fairseq
+// checkpoints in the legacy format of torch < 1.6, and the archives that
+// `python -m torchscript_models.export` writes.
+#pragma once
+
+#include "base/mapped_file.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace elbeam::archive {
+
+enum class TensorType { kFloat32, kFloat16, kBFloat16, kFloat64, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
+
+const char* tensor_type_name(TensorType type) noexcept;
+std::int64_t tensor_type_size(TensorType type) noexcept;  // bytes of one element
+
+// A tensor inside the mapped file. data points at element 0 and need not be aligned; every element
+// that shape and strides reach is inside the file (checked when the file was opened).
+struct TensorView {
+  TensorType type = TensorType::kFloat32;
+  std::vector<std::int64_t> shape;
+  std::vector<std::int64_t> strides;  // in elements
+  const std::byte* data = nullptr;
+
+  std::int64_t element_count() const noexcept;
+  bool is_contiguous() const noexcept;  // row-major
+};
+
+enum class CheckpointFormat { kFairseqZip, kFairseqLegacy, kElbeamArchive };
+
+// Immutable after open(); const access from any thread. Views stay valid while it lives.
+class Checkpoint {
+ public:
+  // Throws Error with the path and the place in the file: kIo, kFormat, kIntegrity (checksum, short
+  // record), kLimit, kUnsupported (a global that no fairseq checkpoint needs, for instance).
+  static std::unique_ptr<Checkpoint> open(const std::string& path);
+  virtual ~Checkpoint() = default;
+
+  virtual const std::string& path() const noexcept = 0;
+  virtual CheckpointFormat format() const noexcept = 0;
+
+  // By fairseq state-dict name ("encoder.embed_tokens.weight"), sorted. Tied tensors appear under
+  // each of their names and share data. "version" buffers and `_float_tensor` are included.
+  virtual const std::map<std::string, TensorView, std::less<>>& tensors() const noexcept = 0;
+
+  // {"model": {...}, "task": {...}}: cfg of a new checkpoint, or "args" of an old one under both keys;
+  // Namespace, dict and OmegaConf containers all become JSON objects, and values that are not data
+  // become null. An archive's own facts ("elbeam": {...}) are beside them.
+  virtual const nlohmann::json& config() const noexcept = 0;
+
+  // Text of an archive's extra file ("dict.src.txt", "dict.tgt.txt"); nullptr where absent.
+  virtual const std::string* extra_file(std::string_view name) const noexcept = 0;
+};
+
+}  // namespace elbeam::archive

@@ -1,0 +1,35 @@
+// A read-only memory-mapped regular file.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace elbeam {
+
+// Move-only owner of the mapping. Throws Error(kIo) when the path is missing, is not a regular
+// file or cannot be read, and Error(kLimit) above limits::kMaxFileBytes. An empty file is legal and
+// gives an empty span. Thread safety: const access from any thread. A file that another process
+// truncates while it is mapped raises SIGBUS on access, as with every mmap reader.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::string& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  const std::string& path() const noexcept { return path_; }
+  std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
+
+ private:
+  void unmap() noexcept;
+
+  std::string path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace elbeam

@@ -1,0 +1,107 @@
+// The facade: load a model, generate, read the statistics. The command line tools use nothing else.
+//
+//   elbeam::LoadOptions load;
+//   load.model_path = "checkpoint_best.pt";
+//   load.source_dictionary_path = "data-bin/dict.de.txt";
+//   load.target_dictionary_path = "data-bin/dict.en.txt";
+//   elbeam::Generator generator(load);
+//   auto results = generator.translate({"ein kleiner hund"}, elbeam::SearchOptions{});
+//   std::cout << results[0].hypotheses[0].text << '\n';
+#pragma once
+
+#include <elbeam/error.hpp>
+#include <elbeam/options.hpp>
+#include <elbeam/step_model.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace elbeam {
+
+struct Hypothesis {
+  std::vector<std::int64_t> tokens;      // target ids, the last is eos
+  float score = 0.0F;                    // base e; normalised by length unless --unnormalized
+  std::vector<float> positional_scores;  // base e, one per token, eos included
+  std::string text;                      // filled by translate(): target words joined by blanks
+};
+
+struct SentenceResult {
+  std::vector<Hypothesis> hypotheses;  // best first, at most nbest
+};
+
+// Counters since the generator was made. Byte figures are peaks over batches.
+struct Statistics {
+  std::int64_t sentences = 0;
+  std::int64_t source_tokens = 0;     // eos included
+  std::int64_t generated_tokens = 0;  // of the best hypotheses, eos included (fairseq's log line)
+  std::int64_t steps = 0;             // decoder steps
+  std::int64_t decoder_rows = 0;      // rows summed over steps
+  double encode_seconds = 0.0;
+  double decode_seconds = 0.0;
+  std::string engine;                 // "native" or "torchscript"
+  std::string isa;                    // instruction set of the kernels: "avx512", "avx2", "generic"
+  std::string cross_attention;        // "el" or "mha", as planned for the last batch
+  std::string self_attention;
+  std::int64_t cross_cache_bytes = 0;             // really allocated
+  std::int64_t self_cache_bytes = 0;
+  std::int64_t cross_cache_bytes_mha_copied = 0;  // what a copy per beam would have taken
+  std::int64_t cross_cache_bytes_mha_shared = 0;
+  std::int64_t cross_cache_bytes_el = 0;
+};
+
+// Facts of the loaded model.
+struct ModelInfo {
+  std::string architecture;  // "transformer", ...
+  std::string source_format; // "fairseq checkpoint (zip)", "fairseq checkpoint (legacy)", "elbeam archive"
+  SpecialTokens special;
+  std::int64_t source_vocab_size = 0;
+  std::int64_t target_vocab_size = 0;
+  std::int64_t max_source_positions = 0;
+  std::int64_t max_target_positions = 0;
+  std::int64_t parameters = 0;  // tied tensors counted once
+};
+
+// Thread safety: generate() may be called from several threads at once; each call is independent.
+class Generator {
+ public:
+  // Throws Error: kIo, kFormat, kIntegrity, kLimit (the file), kUnsupported (the architecture),
+  // kModel (dictionary and embedding sizes differ), kUsage (options).
+  explicit Generator(const LoadOptions& options);
+
+  // Decodes with a model of the caller's; no dictionaries, so generate() only.
+  Generator(std::shared_ptr<StepModel> model, const SpecialTokens& special);
+
+  ~Generator();
+  Generator(Generator&&) noexcept;
+  Generator& operator=(Generator&&) noexcept;
+
+  // One fairseq batch: results[i] belongs to batch.sentences[i]. prefix_tokens is empty or holds one
+  // (possibly empty) forced prefix per sentence (fairseq's --prefix-size). Throws Error.
+  std::vector<SentenceResult> generate(
+      const SourceBatch& batch, const SearchOptions& options,
+      const std::vector<std::vector<std::int64_t>>& prefix_tokens = {}) const;
+
+  // Lines of source text, split at white space as fairseq's Dictionary.encode_line does.
+  std::vector<SentenceResult> translate(const std::vector<std::string>& lines,
+                                        const SearchOptions& options) const;
+
+  // Source ids of one line, eos appended; unknown words give unk.
+  std::vector<std::int64_t> encode_source(std::string_view line) const;
+  // Words of target ids joined by blanks; eos, bos and pad are left out.
+  std::string decode_target(const std::vector<std::int64_t>& tokens) const;
+
+  const ModelInfo& model_info() const;
+  Statistics statistics() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+// Version of the library, "major.minor.patch".
+const char* version();
+
+}  // namespace elbeam

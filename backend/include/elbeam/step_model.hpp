@@ -1,0 +1,74 @@
+// What the search needs of a model. elbeam's native and TorchScript engines implement it; users can
+// bring their own, and tests script one.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace elbeam {
+
+// Ids of the special symbols (fairseq's Dictionary puts them first, in this order).
+struct SpecialTokens {
+  std::int64_t bos = 0;
+  std::int64_t pad = 1;
+  std::int64_t eos = 2;
+  std::int64_t unk = 3;
+};
+
+// The sources of one virtual fairseq batch. Sentences keep their own lengths here: no padding is
+// stored. padded_length is the width that fairseq's collater would have padded to; it enters
+// max_len = a * padded_length + b (fairseq: SequenceGenerator._generate), and nothing else.
+struct SourceBatch {
+  std::vector<std::vector<std::int64_t>> sentences;  // [bsz][length], each ends with eos
+  std::int64_t padded_length = 0;                    // >= the longest sentence
+};
+
+// How the decode loop is going to use a state: lets a model size its caches.
+struct DecodeShape {
+  std::int64_t beam = 1;       // most rows that one sentence will have
+  std::int64_t max_steps = 1;  // step() will be called at most this often
+  double temperature = 1.0;    // logits are divided by it before they are normalised
+};
+
+// One step for all live rows. A row is one hypothesis; rows of a sentence are adjacent, sentences
+// stay in the order of the batch, and a sentence that has finished has no rows any more.
+struct StepInput {
+  std::span<const std::int64_t> tokens;   // [rows] the token that each row decodes from
+  // [rows] the row of the previous step whose history each row continues (this is fairseq's
+  // reorder_incremental_state and its removal of finished sentences in one). In the first step it
+  // holds sentence numbers 0..bsz-1 instead, non-decreasing.
+  std::span<const std::int64_t> parents;
+};
+
+// The incremental state of one batch: caches and step counter. Not thread-safe; several states of
+// one model may be used from several threads at once.
+class DecodeState {
+ public:
+  virtual ~DecodeState() = default;
+
+  // Writes base-e log-probabilities, float32, into log_probs [rows, vocab_size()], row-major.
+  // Throws Error(kInternal) when called more than max_steps times or with bad parents.
+  virtual void step(const StepInput& input, std::span<float> log_probs) = 0;
+};
+
+class StepModel {
+ public:
+  virtual ~StepModel() = default;
+
+  virtual std::int64_t vocab_size() const = 0;
+
+  // fairseq's model.max_decoder_positions(): hypotheses have at most one token less, eos excluded.
+  virtual std::int64_t max_decoder_positions() const = 0;
+
+  // Longest source, eos included (fairseq's model.max_positions()[0]).
+  virtual std::int64_t max_source_positions() const = 0;
+
+  // Encodes the batch and opens a state. Throws Error(kModel) for a token id outside the source
+  // vocabulary, a sentence that is empty or longer than max_source_positions(), and
+  // Error(kOutOfMemory) when the caches cannot be had. Thread-safe.
+  virtual std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) = 0;
+};
+
+}  // namespace elbeam

@@ -1,0 +1,43 @@
+// The generation loop of fairseq's SequenceGenerator._generate over any StepModel.
+#pragma once
+
+#include <elbeam/options.hpp>
+#include <elbeam/step_model.hpp>
+
+#include <cstdint>
+#include <vector>
+
+namespace elbeam::search {
+
+struct FinishedHypothesis {
+  std::vector<std::int64_t> tokens;  // last is eos
+  float score = 0.0F;
+  std::vector<float> positional_scores;
+};
+
+struct DecodeRequest {
+  const SourceBatch* batch = nullptr;
+  SearchOptions options;
+  SpecialTokens special;
+  std::vector<std::vector<std::int64_t>> prefix_tokens;  // empty, or one per sentence
+  bool (*cancelled)() = nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)
+};
+
+struct DecodeCounters {
+  std::int64_t steps = 0;
+  std::int64_t rows = 0;
+};
+
+struct DecodeResult {
+  std::vector<std::vector<FinishedHypothesis>> sentences;  // best first, all that finished (<= beam)
+  DecodeCounters counters;
+};
+
+// max_len of fairseq: min(int(a * padded_length + b), max_decoder_positions - 1). Throws
+// Error(kUsage) when it is below min_len or negative.
+std::int64_t max_target_length(const SearchOptions& options, std::int64_t padded_source_length,
+                               std::int64_t max_decoder_positions);
+
+DecodeResult decode(StepModel& model, const DecodeRequest& request);
+
+}  // namespace elbeam::search
