@@ -1,0 +1,48 @@
+// A 64-byte aligned, uninitialised array for numbers: what the kernels read and write.
+#pragma once
+
+#include "base/checked_math.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <span>
+#include <type_traits>
+
+namespace elbeam {
+
+// Move-only owner. Throws Error(kOutOfMemory) when the memory cannot be had. Not thread-safe.
+template <typename T>
+class AlignedBuffer {
+  static_assert(std::is_trivially_copyable_v<T>);
+
+ public:
+  AlignedBuffer() = default;
+  explicit AlignedBuffer(std::int64_t count) { reserve(count); }
+
+  // Makes room for `count` elements; what was in the buffer is lost when it has to grow.
+  void reserve(std::int64_t count) {
+    if (count <= capacity_) return;
+    const std::int64_t bytes = checked_mul(count, static_cast<std::int64_t>(sizeof(T)));
+    const std::int64_t rounded = checked_add(bytes, std::int64_t{63}) / 64 * 64;
+    data_.reset();  // first, so that the peak is one buffer and not two
+    capacity_ = 0;
+    data_.reset(static_cast<T*>(std::aligned_alloc(64, usize(rounded))));
+    ELBEAM_CHECK(data_ != nullptr, ErrorCode::kOutOfMemory, "cannot allocate ", bytes, " bytes");
+    capacity_ = count;
+  }
+
+  T* data() noexcept { return data_.get(); }
+  const T* data() const noexcept { return data_.get(); }
+  std::int64_t capacity() const noexcept { return capacity_; }
+  std::int64_t bytes() const noexcept { return capacity_ * static_cast<std::int64_t>(sizeof(T)); }
+
+ private:
+  struct Free {
+    void operator()(T* pointer) const noexcept { std::free(pointer); }
+  };
+  std::unique_ptr<T, Free> data_;
+  std::int64_t capacity_ = 0;
+};
+
+}  // namespace elbeam

@@ -1,0 +1,64 @@
+// A fixed set of threads for the loops inside one decoding step.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace elbeam {
+
+// parallel_for(n, f) runs f(0) .. f(n-1) on the pool's threads, the caller among them, and returns
+// when all are done; the first exception of a task is rethrown. Which thread runs which task is not
+// fixed, so tasks must not depend on it: results are then the same for every number of threads.
+// Thread-safe: while one caller uses the workers, other callers run their loops alone.
+class ThreadPool {
+ public:
+  // threads counts the caller; 0 means as many as this process may run on.
+  explicit ThreadPool(int threads);
+  ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+  int threads() const noexcept { return static_cast<int>(workers_.size()) + 1; }
+
+  template <typename Function>
+  void parallel_for(std::int64_t tasks, Function&& function) {
+    run(tasks,
+        [](void* context, std::int64_t task) {
+          (*static_cast<std::remove_reference_t<Function>*>(context))(task);
+        },
+        const_cast<void*>(static_cast<const void*>(&function)));
+  }
+
+ private:
+  using Body = void (*)(void* context, std::int64_t task);
+
+  void run(std::int64_t tasks, Body body, void* context);
+  void work();
+  void drain() noexcept;
+
+  std::vector<std::thread> workers_;
+  std::mutex callers_;  // held by the caller whose loop the workers are on
+
+  std::mutex mutex_;  // guards sleeping and waking
+  std::condition_variable wake_;
+  std::atomic<std::uint64_t> generation_{0};
+  std::atomic<int> busy_{0};
+  std::atomic<bool> stop_{false};
+
+  // The current loop; written before generation_ is raised.
+  Body body_ = nullptr;
+  void* context_ = nullptr;
+  std::int64_t tasks_ = 0;
+  std::atomic<std::int64_t> next_{0};
+  std::mutex error_mutex_;
+  std::exception_ptr error_;
+};
+
+}  // namespace elbeam

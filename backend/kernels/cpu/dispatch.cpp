@@ -1,0 +1,96 @@
+// Chooses the instruction set once, at first use.
+#include "kernels/kernels.hpp"
+
+#include "base/check.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
+namespace elbeam::kernels {
+
+namespace isa_generic {
+void fill_table(KernelTable<float>& table);
+void fill_table(KernelTable<double>& table);
+}  // namespace isa_generic
+#ifdef ELBEAM_X86
+namespace isa_avx2 {
+void fill_table(KernelTable<float>& table);
+void fill_table(KernelTable<double>& table);
+}  // namespace isa_avx2
+namespace isa_avx512 {
+void fill_table(KernelTable<float>& table);
+void fill_table(KernelTable<double>& table);
+}  // namespace isa_avx512
+#endif
+
+namespace {
+
+template <typename T>
+KernelTable<T> make_table(Isa isa) {
+  KernelTable<T> table{};
+  isa_generic::fill_table(table);
+#ifdef ELBEAM_X86
+  if (isa == Isa::kAvx2) isa_avx2::fill_table(table);
+  if (isa == Isa::kAvx512) isa_avx512::fill_table(table);
+#endif
+  table.isa = isa;
+  return table;
+}
+
+}  // namespace
+
+const char* isa_name(Isa isa) noexcept {
+  switch (isa) {
+    case Isa::kGeneric: return "generic";
+    case Isa::kAvx2: return "avx2";
+    case Isa::kAvx512: return "avx512";
+  }
+  return "generic";
+}
+
+bool isa_supported(Isa isa) noexcept {
+#ifdef ELBEAM_X86
+  if (isa == Isa::kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::kAvx512) {
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  }
+#endif
+  return isa == Isa::kGeneric;
+}
+
+Isa active_isa() {
+  if (const char* forced = std::getenv("ELBEAM_ISA"); forced != nullptr && *forced != '\0') {
+    for (const Isa isa : {Isa::kGeneric, Isa::kAvx2, Isa::kAvx512}) {
+      if (std::string_view(forced) != isa_name(isa)) continue;
+      ELBEAM_CHECK(isa_supported(isa), ErrorCode::kUsage, "ELBEAM_ISA=", forced,
+                   ": this processor does not have these instructions");
+      return isa;
+    }
+    fail(ErrorCode::kUsage, "ELBEAM_ISA: expected generic, avx2 or avx512, got ", quoted(forced));
+  }
+  if (isa_supported(Isa::kAvx512)) return Isa::kAvx512;
+  return isa_supported(Isa::kAvx2) ? Isa::kAvx2 : Isa::kGeneric;
+}
+
+template <typename T>
+const KernelTable<T>& kernels_of(Isa isa) {
+  static const KernelTable<T> generic = make_table<T>(Isa::kGeneric);
+  static const KernelTable<T> avx2 = make_table<T>(Isa::kAvx2);
+  static const KernelTable<T> avx512 = make_table<T>(Isa::kAvx512);
+  if (isa == Isa::kAvx512) return avx512;
+  return isa == Isa::kAvx2 ? avx2 : generic;
+}
+
+template <typename T>
+const KernelTable<T>& kernels() {
+  static const Isa isa = active_isa();
+  return kernels_of<T>(isa);
+}
+
+template const KernelTable<float>& kernels<float>();
+template const KernelTable<double>& kernels<double>();
+template const KernelTable<float>& kernels_of<float>(Isa);
+template const KernelTable<double>& kernels_of<double>(Isa);
+
+}  // namespace elbeam::kernels

@@ -1,0 +1,6 @@
+// The kernels for one instruction set; see simd.hpp.
+#define ELBEAM_ISA_NAMESPACE isa_avx2
+#define ELBEAM_VECTOR_BYTES 32
+#define ELBEAM_PANEL_VECTORS 2
+
+#include "kernels/cpu/isa_tables.hpp"

@@ -1,0 +1,90 @@
+// The arithmetic of decoding on a CPU, written once and compiled for several instruction sets.
+//
+// kernels<T>() gives the table of functions for the best instruction set that this processor has
+// (environment variable ELBEAM_ISA=generic|avx2|avx512 forces one). All functions are pure: no
+// allocation, no exceptions, no global state; thread-safe on disjoint outputs. Matrices are
+// row-major; ld* are row strides in elements. T is float or double.
+#pragma once
+
+#include <cstdint>
+
+namespace elbeam::kernels {
+
+enum class Isa { kGeneric, kAvx2, kAvx512 };
+
+const char* isa_name(Isa isa) noexcept;
+bool isa_supported(Isa isa) noexcept;
+// Throws Error(kUsage) when ELBEAM_ISA names an instruction set that does not exist or that this
+// processor lacks.
+Isa active_isa();
+
+enum class Activation { kNone, kRelu, kGelu, kGeluAccurate, kTanh, kSwish };
+
+// C = activation(A B^T + bias) + residual, with B [n, k] packed by pack_panels.
+template <typename T>
+struct PackedGemm {
+  std::int64_t m = 0, n = 0, k = 0;
+  const T* a = nullptr;  // [m, k]
+  std::int64_t lda = 0;
+  const T* packed = nullptr;
+  const T* bias = nullptr;  // [n] or nullptr
+  Activation activation = Activation::kNone;
+  const T* residual = nullptr;  // [m, n] with row stride ldc, or nullptr; may be c itself
+  T* c = nullptr;               // [m, n]
+  std::int64_t ldc = 0;
+};
+
+// C = A B (B is [k, n]) or C = A B^T (B is [n, k]).
+template <typename T>
+struct Gemm {
+  std::int64_t m = 0, n = 0, k = 0;
+  const T* a = nullptr;
+  std::int64_t lda = 0;
+  const T* b = nullptr;
+  std::int64_t ldb = 0;
+  T* c = nullptr;
+  std::int64_t ldc = 0;
+};
+
+// One row's attention over keys that lie anywhere: head i compares query[i * width ..] with
+// keys[t][key_offset + i * head_stride ..]. Multi-head attention has width = head_stride = d_k; EL-attention has
+// width = d and head_stride = 0, since all heads share the hidden state.
+template <typename T>
+struct HeadAttention {
+  std::int64_t heads = 0, width = 0, head_stride = 0, length = 0;
+  const T* query = nullptr;          // [heads, width]
+  const T* const* keys = nullptr;    // [length] pointers, to each of which key_offset is added
+  const T* const* values = nullptr;  // [length] pointers, to each of which value_offset is added
+  std::int64_t key_offset = 0, value_offset = 0;
+  T* scores = nullptr;               // [heads, length] scratch
+  T* context = nullptr;              // [heads, width]
+};
+
+template <typename T>
+struct KernelTable {
+  Isa isa;
+  std::int64_t lanes;        // elements of one vector
+  std::int64_t panel_width;  // columns of one packed panel
+
+  // Packs B [n, k] (row stride ldb) into ceil(n / panel_width) panels of [k][panel_width], zero-filled.
+  void (*pack_panels)(const T* b, std::int64_t ldb, std::int64_t n, std::int64_t k, T* packed);
+  // Computes the columns of panels [begin, end).
+  void (*gemm_packed)(const PackedGemm<T>& gemm, std::int64_t begin, std::int64_t end);
+  void (*gemm_nn)(const Gemm<T>& gemm);
+  void (*gemm_nt)(const Gemm<T>& gemm);
+  // y = LayerNorm(x) * gain + bias for one row; eps as torch: 1 / sqrt(var + eps). y may be x.
+  void (*layer_norm)(const T* x, const T* gain, const T* bias, std::int64_t n, T* y);
+  // In place over one row: exp(x - max) / sum. A row of -inf becomes NaN, as in torch.
+  void (*softmax)(T* x, std::int64_t n);
+  // out[i] = (x[i] / temperature) - max - log(sum(exp)), written as float32. x is overwritten.
+  void (*log_softmax)(T* x, std::int64_t n, T temperature, float* out);
+  void (*attend)(const HeadAttention<T>& attention);
+};
+
+template <typename T>
+const KernelTable<T>& kernels();
+// The table of a given instruction set; the caller has checked isa_supported().
+template <typename T>
+const KernelTable<T>& kernels_of(Isa isa);
+
+}  // namespace elbeam::kernels
