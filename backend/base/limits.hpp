@@ -20,6 +20,7 @@ inline constexpr int kMaxConfigDepth = 32;
 inline constexpr std::int64_t kMaxLayers = 1'024;
 inline constexpr std::int64_t kMaxModelWidth = 1 << 20;
 inline constexpr std::int64_t kMaxBeam = 65'536;
+inline constexpr std::int64_t kMaxLogProbBytes = std::int64_t{16} << 30;     // of one step
 inline constexpr std::int64_t kMaxSequenceLength = 1 << 24;
 
 }  // namespace elbeam::limits

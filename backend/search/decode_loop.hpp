@@ -20,7 +20,8 @@ struct DecodeRequest {
   SearchOptions options;
   SpecialTokens special;
   std::vector<std::vector<std::int64_t>> prefix_tokens;  // empty, or one per sentence
-  bool (*cancelled)() = nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)
+  bool (*cancelled)() =
+      nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)
 };
 
 struct DecodeCounters {
@@ -29,7 +30,8 @@ struct DecodeCounters {
 };
 
 struct DecodeResult {
-  std::vector<std::vector<FinishedHypothesis>> sentences;  // best first, all that finished (<= beam)
+  std::vector<std::vector<FinishedHypothesis>>
+      sentences;  // best first, all that finished (<= beam)
   DecodeCounters counters;
 };
 

@@ -4,6 +4,7 @@
 #include <elbeam/step_model.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -14,7 +15,7 @@ namespace elbeam::text {
 // Immutable after load except through add_symbol(). Const access from any thread.
 class Dictionary {
  public:
-  // ids 0..3 are <s> <pad> </s> <unk>.
+  // Ids 0..3 are <s> <pad> </s> <unk>.
   Dictionary();
 
   // Lines "symbol count [#fairseq:overwrite]", split at the last blank. Throws Error(kFormat) with
@@ -28,11 +29,12 @@ class Dictionary {
 
   std::int64_t size() const noexcept;
   SpecialTokens special() const noexcept;
-  const std::string& symbol(std::int64_t id) const;      // outside the range: the unk symbol
-  std::int64_t index(std::string_view symbol) const;     // unknown: unk
-  std::int64_t add_symbol(const std::string& symbol);    // id of the new or existing symbol
+  const std::string& symbol(std::int64_t id) const;    // outside the range: the unk symbol
+  std::int64_t index(std::string_view symbol) const;   // unknown: unk
+  std::int64_t add_symbol(const std::string& symbol);  // id of the new or existing symbol
 
-  // fairseq's encode_line: white space (Unicode) collapsed, split, ids, eos appended.
+  // fairseq's encode_line: white space (Unicode) collapsed, split, ids, eos appended. Throws
+  // Error(kFormat) for bytes that are not UTF-8 (fairseq stops where it reads such a line).
   std::vector<std::int64_t> encode_line(std::string_view line) const;
   // The same with add_if_not_exist=True: unseen words get new ids.
   std::vector<std::int64_t> encode_line_adding(std::string_view line);
@@ -43,8 +45,20 @@ class Dictionary {
                      const std::vector<std::int64_t>& ignore = {}) const;
 
  private:
+  // Lets string_view keys be looked up without building a string.
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>{}(text);
+    }
+  };
+
+  std::int64_t append(std::string symbol);
+  void check_room(const std::string& name) const;
+  static std::vector<std::string_view> checked_words(std::string_view line);
+
   std::vector<std::string> symbols_;
-  std::unordered_map<std::string, std::int64_t> ids_;
+  std::unordered_map<std::string, std::int64_t, Hash, std::equal_to<>> ids_;
 };
 
 }  // namespace elbeam::text

@@ -1,0 +1,77 @@
+#include "search/decode_plan.hpp"
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "base/limits.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+namespace elbeam::search {
+namespace {
+
+void check_special_tokens(const SpecialTokens& special, std::int64_t vocab) {
+  for (const auto& [name, id] : {std::pair<const char*, std::int64_t>{"pad", special.pad},
+                                 {"eos", special.eos},
+                                 {"unk", special.unk}}) {
+    ELBEAM_CHECK(id >= 0 && id < vocab, ErrorCode::kModel, "the id ", id, " of ", name,
+                 " is outside the model's vocabulary of ", vocab, " symbols");
+  }
+  ELBEAM_CHECK(
+      special.pad != special.eos && special.pad != special.unk && special.eos != special.unk,
+      ErrorCode::kModel, "pad, eos and unk need three different ids, got ", special.pad, ", ",
+      special.eos, " and ", special.unk);
+}
+
+}  // namespace
+
+std::int64_t max_target_length(const SearchOptions& options, std::int64_t padded_source_length,
+                               std::int64_t max_decoder_positions) {
+  const double wanted =
+      options.max_len_a * static_cast<double>(padded_source_length) + options.max_len_b;
+  ELBEAM_CHECK(!std::isnan(wanted), ErrorCode::kUsage, "max_len_a and max_len_b must be numbers");
+  const std::int64_t cap = max_decoder_positions - 1;
+  // Compared as doubles first: `wanted` may be beyond every integer.
+  const std::int64_t max_len =
+      wanted >= static_cast<double>(cap) ? cap : static_cast<std::int64_t>(std::max(wanted, -1e18));
+  ELBEAM_CHECK(max_len >= 0 && options.min_len <= max_len, ErrorCode::kUsage,
+               "min_len cannot be larger than max_len, please adjust these! min_len is ",
+               options.min_len, ", max_len is ", max_len, " (max_len_a ", options.max_len_a, " * ",
+               padded_source_length, " + max_len_b ", options.max_len_b, ", at most ", cap, ")");
+  return max_len;
+}
+
+DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
+  ELBEAM_CHECK(request.batch != nullptr, ErrorCode::kUsage, "decode: there is no batch");
+  request.options.validate();
+  DecodePlan plan;
+  plan.sentences = ssize(request.batch->sentences.size());
+  plan.vocab = model.vocab_size();
+  ELBEAM_CHECK(plan.vocab <= std::numeric_limits<std::int32_t>::max(), ErrorCode::kLimit,
+               "a vocabulary of ", plan.vocab, " symbols is too large");
+  check_special_tokens(request.special, plan.vocab);
+  // One less than the vocabulary, since pad is never chosen (SequenceGenerator.__init__).
+  plan.beam = std::min(request.options.beam, plan.vocab - 1);
+  ELBEAM_CHECK(plan.beam <= limits::kMaxBeam, ErrorCode::kLimit, "a beam of ", plan.beam,
+               " is above the limit of ", limits::kMaxBeam);
+  for (const auto& sentence : request.batch->sentences) {
+    ELBEAM_CHECK(ssize(sentence.size()) <= request.batch->padded_length, ErrorCode::kUsage,
+                 "the padded length of the batch, ", request.batch->padded_length,
+                 ", is below the length of a sentence, ", sentence.size());
+  }
+  plan.max_len = max_target_length(request.options, request.batch->padded_length,
+                                   model.max_decoder_positions());
+  ELBEAM_CHECK(plan.max_len <= limits::kMaxSequenceLength, ErrorCode::kLimit, "outputs of up to ",
+               plan.max_len, " tokens are above the limit of ", limits::kMaxSequenceLength);
+  plan.max_rows = checked_mul(plan.sentences, plan.beam);
+  const std::int64_t bytes =
+      checked_mul(checked_mul(plan.max_rows, plan.vocab), std::int64_t{sizeof(float)});
+  ELBEAM_CHECK(bytes <= limits::kMaxLogProbBytes, ErrorCode::kLimit, plan.sentences,
+               " sentences with a beam of ", plan.beam, " and ", plan.vocab, " symbols need ",
+               bytes, " bytes for one step, the limit is ", limits::kMaxLogProbBytes);
+  return plan;
+}
+
+}  // namespace elbeam::search

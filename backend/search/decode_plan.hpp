@@ -1,0 +1,23 @@
+// The sizes of one decoding run, checked before anything is allocated for it.
+#pragma once
+
+#include "search/decode_loop.hpp"
+
+#include <cstdint>
+
+namespace elbeam::search {
+
+// The sizes of one decode() call, checked.
+struct DecodePlan {
+  std::int64_t sentences = 0;
+  std::int64_t beam = 0;
+  std::int64_t max_len = 0;  // tokens of a hypothesis, eos excluded
+  std::int64_t vocab = 0;
+  std::int64_t max_rows = 0;  // sentences * beam
+};
+
+// Throws Error: kUsage (options; padded length below a sentence's), kModel (special tokens outside
+// the vocabulary), kLimit.
+DecodePlan make_plan(const StepModel& model, const DecodeRequest& request);
+
+}  // namespace elbeam::search

@@ -1,0 +1,115 @@
+#include "search/topk.hpp"
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace elbeam::search {
+namespace {
+
+// Values that are compared with the heap's worst at once: enough for the compiler to use whole
+// vector registers, few enough that rescanning a block with a hit costs nothing.
+constexpr std::int64_t kBlock = 64;
+
+// Order of at::topk with largest=True.
+struct Better {
+  bool operator()(const ScoredIndex& x, const ScoredIndex& y) const noexcept {
+    return (std::isnan(x.score) && !std::isnan(y.score)) || x.score > y.score;
+  }
+};
+
+// Whether any of kBlock values could come before a value of `limit`: "not <=" is true for NaN too.
+bool block_has_better(const float* values, float offset, float limit) noexcept {
+  int any = 0;
+  for (std::int64_t i = 0; i < kBlock; ++i) {
+    any |= static_cast<int>(!(values[i] + offset <= limit));
+  }
+  return any != 0;
+}
+
+// The heap of std::partial_sort: the k best so far, the worst of them in front, and one place more
+// for the value that comes in.
+class BestHeap {
+ public:
+  BestHeap(std::vector<ScoredIndex>& elements, std::int64_t k) : elements_(elements), k_(k) {}
+
+  // Takes the k values that are in `elements` already.
+  void build() { std::make_heap(elements_.begin(), end(), Better{}); }
+
+  float limit() const noexcept { return elements_.front().score; }
+
+  void offer(const ScoredIndex& candidate) {
+    if (!Better{}(candidate, elements_.front())) return;
+    // pop_heap moves the front to the last place and sifts what was there into the heap, which is
+    // the replacement that partial_sort makes.
+    elements_[usize(k_)] = candidate;
+    std::pop_heap(elements_.begin(), end() + 1, Better{});
+  }
+
+  void sort() { std::sort_heap(elements_.begin(), end(), Better{}); }
+
+ private:
+  std::vector<ScoredIndex>::iterator end() { return elements_.begin() + k_; }
+
+  std::vector<ScoredIndex>& elements_;
+  std::int64_t k_;
+};
+
+ScoredIndex element(const OffsetRows& input, std::int64_t index) {
+  return {input.values[usize(index)] + input.offsets[usize(index / input.width)], index};
+}
+
+// Offers values [begin, end) of the flattened array, all in one row.
+void offer_range(const OffsetRows& input, std::int64_t begin, std::int64_t end, BestHeap& heap) {
+  const float offset = input.offsets[usize(begin / input.width)];
+  const float* values = input.values.data();
+  std::int64_t i = begin;
+  for (; i + kBlock <= end; i += kBlock) {
+    if (!block_has_better(values + i, offset, heap.limit())) continue;
+    for (std::int64_t j = i; j < i + kBlock; ++j) heap.offer({values[j] + offset, j});
+  }
+  for (; i < end; ++i) heap.offer({values[i] + offset, i});
+}
+
+void select_by_heap(const OffsetRows& input, std::int64_t k, std::vector<ScoredIndex>& workspace) {
+  workspace.resize(usize(k + 1));
+  for (std::int64_t i = 0; i < k; ++i) workspace[usize(i)] = element(input, i);
+  BestHeap heap(workspace, k);
+  heap.build();
+  const std::int64_t total = ssize(input.values.size());
+  for (std::int64_t begin = k; begin < total;) {
+    const std::int64_t row_end = (begin / input.width + 1) * input.width;
+    offer_range(input, begin, row_end, heap);
+    begin = row_end;
+  }
+  heap.sort();
+}
+
+void select_by_partition(const OffsetRows& input, std::int64_t k,
+                         std::vector<ScoredIndex>& workspace) {
+  const std::int64_t total = ssize(input.values.size());
+  workspace.resize(usize(total));
+  for (std::int64_t i = 0; i < total; ++i) workspace[usize(i)] = element(input, i);
+  const auto last = workspace.begin() + (k - 1);
+  std::nth_element(workspace.begin(), last, workspace.end(), Better{});
+  std::sort(workspace.begin(), last, Better{});
+}
+
+}  // namespace
+
+std::span<const ScoredIndex> topk(const OffsetRows& input, std::int64_t k,
+                                  std::vector<ScoredIndex>& workspace) {
+  const std::int64_t total = ssize(input.values.size());
+  ELBEAM_INVARIANT(k >= 1 && k <= total && input.width > 0);
+  ELBEAM_INVARIANT(total == ssize(input.offsets.size()) * input.width);
+  if (k <= total / 64) {
+    select_by_heap(input, k, workspace);
+  } else {
+    select_by_partition(input, k, workspace);
+  }
+  return std::span<const ScoredIndex>(workspace).first(usize(k));
+}
+
+}  // namespace elbeam::search

@@ -1,0 +1,226 @@
+// decode() as a whole: how it uses the model, what does not change its results, bad input.
+#include "search_testing.hpp"
+
+#include <limits>
+#include <random>
+
+namespace elbeam::search {
+namespace {
+
+using test::HashScript;
+using test::ScriptedModel;
+using test::ScriptInput;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+DecodeResult decode_batch(StepModel& model, const SourceBatch& batch,
+                          const SearchOptions& options) {
+  DecodeRequest request;
+  request.batch = &batch;
+  request.options = options;
+  return decode(model, request);
+}
+
+ErrorCode error_of(StepModel& model, const DecodeRequest& request) {
+  return code_of([&] { decode(model, request); });
+}
+
+class BadInput : public testing::Test {
+ protected:
+  BadInput() { request_.batch = &batch_; }
+
+  ScriptedModel model_{8, 1024, HashScript{1}};
+  SourceBatch batch_ = make_batch({{5, 2}, {6, 2}});
+  DecodeRequest request_;
+};
+
+TEST(DecodeLoop, ResultsDoNotDependOnTheBatch) {
+  std::mt19937_64 random(5);
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    std::vector<std::vector<std::int64_t>> sentences;
+    for (int i = 0; i < 7; ++i) sentences.push_back({ssize(random() % 90) + 4, 2});
+    SearchOptions options;
+    options.beam = 1 + ssize(seed % 6);
+    options.max_len_b = 6;
+    options.min_len = ssize(seed % 2);
+    ScriptedModel model(seed % 10 == 0 ? 140 : 9, 1024,
+                        HashScript{seed, seed % 3 == 0, false, false});
+    const DecodeResult together = decode_batch(model, make_batch(sentences), options);
+    for (std::size_t i = 0; i < sentences.size(); ++i) {
+      const DecodeResult alone = decode_batch(model, make_batch({sentences[i]}), options);
+      ASSERT_TRUE(same_hypotheses(together.sentences[i], alone.sentences[0])) << seed << ' ' << i;
+      EXPECT_LE(alone.counters.steps, together.counters.steps);
+    }
+  }
+}
+
+TEST(DecodeLoop, LongHistoriesGrow) {
+  // Beyond the steps that histories have room for at first, and to the model's last position.
+  ScriptedModel model(9, 400, [](const ScriptInput& input, std::span<float> log_probs) {
+    HashScript{3}(input, log_probs);
+    log_probs[2] = -50.0F;
+  });
+  SearchOptions options;
+  options.max_len_b = 1e9;
+  options.beam = 3;
+  const DecodeResult result = decode_batch(model, make_batch({{5, 2}}), options);
+  ASSERT_EQ(result.sentences[0].size(), 3U);
+  for (const FinishedHypothesis& hypothesis : result.sentences[0]) {
+    EXPECT_EQ(hypothesis.tokens.size(), 400U);
+    EXPECT_EQ(hypothesis.tokens.back(), 2);
+  }
+  EXPECT_EQ(result.counters.steps, 400);
+  EXPECT_EQ(result.counters.rows, 1 + 399 * 3);
+}
+
+TEST(DecodeLoop, BeamIsCappedByTheVocabulary) {
+  ScriptedModel model(5, 1024, HashScript{2});
+  SearchOptions options;
+  options.beam = std::numeric_limits<std::int64_t>::max();
+  options.max_len_b = 3;
+  EXPECT_EQ(decode_batch(model, make_batch({{5, 2}}), options).sentences[0].size(), 4U);
+}
+
+TEST(DecodeLoop, OnlyEosWhenMaxLenIsZero) {
+  ScriptedModel model(8, 1024, HashScript{4});
+  SearchOptions options;
+  options.min_len = 0;
+  options.max_len_b = 0;
+  const DecodeResult result = decode_batch(model, make_batch({{5, 2}}), options);
+  ASSERT_EQ(result.sentences[0].size(), 1U);
+  EXPECT_EQ(result.sentences[0][0].tokens, std::vector<std::int64_t>{2});
+}
+
+TEST(DecodeLoop, ForcedEosAtOnceGivesTheEmptySentence) {
+  ScriptedModel model(8, 1024, HashScript{4});
+  const SourceBatch batch = make_batch({{5, 2}});
+  DecodeRequest request;
+  request.batch = &batch;
+  request.prefix_tokens = {{2}};
+  request.options.max_len_b = 5;
+  const DecodeResult result = decode(model, request);
+  ASSERT_EQ(result.sentences[0].size(), 1U);
+  EXPECT_EQ(result.sentences[0][0].tokens, std::vector<std::int64_t>{2});
+}
+
+TEST(DecodeLoop, EmptyBatch) {
+  ScriptedModel model(8, 1024, HashScript{4});
+  EXPECT_TRUE(decode_batch(model, {}, SearchOptions()).sentences.empty());
+}
+
+TEST(DecodeLoop, NanIsImpossible) {
+  ScriptedModel model(6, 1024, [](const ScriptInput&, std::span<float> log_probs) {
+    std::fill(log_probs.begin(), log_probs.end(), std::numeric_limits<float>::quiet_NaN());
+    log_probs[2] = -1.0F;
+    log_probs[4] = -2.0F;
+  });
+  SearchOptions options;
+  options.beam = 2;
+  options.max_len_b = 3;
+  const DecodeResult result = decode_batch(model, make_batch({{5, 2}}), options);
+  ASSERT_FALSE(result.sentences[0].empty());
+  for (const FinishedHypothesis& hypothesis : result.sentences[0]) {
+    for (std::size_t i = 0; i + 1 < hypothesis.tokens.size(); ++i) {
+      EXPECT_EQ(hypothesis.tokens[i], 4);
+    }
+  }
+}
+
+TEST(DecodeLoop, WorthlessModelsAreNamed) {
+  const SourceBatch batch = make_batch({{5, 2}});
+  DecodeRequest request;
+  request.batch = &batch;
+  request.options.max_len_b = 3;
+  for (const float everywhere : {-kInf, std::numeric_limits<float>::quiet_NaN()}) {
+    for (const std::int64_t vocab : {4, 200}) {
+      ScriptedModel model(vocab, 1024, [&](const ScriptInput&, std::span<float> log_probs) {
+        std::fill(log_probs.begin(), log_probs.end(), everywhere);
+      });
+      EXPECT_EQ(error_of(model, request), ErrorCode::kModel);
+    }
+  }
+}
+
+TEST(DecodeLoop, PlusInfinityDoesNoHarm) {
+  ScriptedModel model(8, 1024, [](const ScriptInput& input, std::span<float> log_probs) {
+    HashScript{4, false, true}(input, log_probs);
+    log_probs[5] = kInf;
+  });
+  SearchOptions options;
+  options.max_len_b = 4;
+  const DecodeResult result = decode_batch(model, make_batch({{5, 2}}), options);
+  EXPECT_FALSE(result.sentences[0].empty());
+}
+
+int g_polls = 0;
+bool third_poll() { return ++g_polls == 3; }
+
+TEST_F(BadInput, CancelledIsPolledEachStep) {
+  g_polls = 0;
+  request_.cancelled = third_poll;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kInterrupted);
+  EXPECT_EQ(g_polls, 3);
+}
+
+TEST_F(BadInput, NoBatch) {
+  request_.batch = nullptr;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+}
+
+TEST_F(BadInput, PaddedLengthBelowASentence) {
+  batch_.padded_length = 1;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+}
+
+TEST_F(BadInput, Beam) {
+  for (const std::int64_t beam :
+       {std::int64_t{0}, std::int64_t{-1}, std::numeric_limits<std::int64_t>::min()}) {
+    request_.options.beam = beam;
+    EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  }
+}
+
+TEST_F(BadInput, BeamTimesVocabularyOutOfReach) {
+  request_.options.beam = std::numeric_limits<std::int64_t>::max();
+  for (const std::int64_t vocab : {60'000, 2'000'000'000}) {
+    ScriptedModel model(vocab, 1024, HashScript{1});
+    EXPECT_EQ(error_of(model, request_), ErrorCode::kLimit) << vocab;
+  }
+}
+
+TEST_F(BadInput, OutputLengthOutOfReach) {
+  ScriptedModel model(8, std::numeric_limits<std::int64_t>::max(), HashScript{1});
+  request_.options.max_len_b = 1e15;
+  EXPECT_EQ(error_of(model, request_), ErrorCode::kLimit);
+}
+
+TEST_F(BadInput, Lengths) {
+  request_.options.max_len_b = 0;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  request_.options.max_len_b = 3;
+  request_.options.min_len = 4;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+}
+
+TEST_F(BadInput, VocabularyWithoutTheSpecialTokens) {
+  for (const std::int64_t vocab : {-1, 0, 1, 2, 3}) {
+    ScriptedModel model(vocab, 1024, HashScript{1});
+    EXPECT_EQ(error_of(model, request_), ErrorCode::kModel) << vocab;
+  }
+  request_.special.pad = 2;  // as eos
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kModel);
+}
+
+TEST_F(BadInput, Prefixes) {
+  request_.prefix_tokens = {{4}};  // for one of two sentences
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  for (const std::int64_t token : {std::int64_t{-1}, std::int64_t{8}}) {
+    request_.prefix_tokens = {{4}, {token}};
+    EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  }
+  request_.prefix_tokens = {{4}, {1, 2}};  // pad and then eos
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+}
+
+}  // namespace
+}  // namespace elbeam::search
