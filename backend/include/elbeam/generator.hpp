@@ -101,6 +101,10 @@ class Generator {
   std::unique_ptr<Impl> impl_;
 };
 
+// Makes every generate() of this process, running or yet to start, throw Error(kInterrupted) at its
+// next step. For signal handlers: async-signal-safe, and not to be undone.
+void request_cancellation() noexcept;
+
 // Version of the library, "major.minor.patch".
 const char* version();
 

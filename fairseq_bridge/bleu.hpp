@@ -1,0 +1,37 @@
+// BLEU over token ids as fairseq's closing line reports it (fairseq/scoring/bleu.py and its C
+// library libbleu): clipped n-gram counts up to 4, no smoothing.
+#pragma once
+
+#include "text/dictionary.hpp"
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace elbeam::fairseq {
+
+class BleuScorer {
+ public:
+  explicit BleuScorer(const SpecialTokens& special) : special_(special) {}
+
+  // An unk of the reference matches nothing. Pads are trimmed on the left, pads and eos on the
+  // right; a sentence of nothing else keeps one token, as in libbleu.
+  void add(std::vector<std::int64_t> reference, const std::vector<std::int64_t>& hypothesis);
+
+  // "BLEU4 = 24.55, 63.4/34.5/19.9/9.2 (BP=0.975, ratio=0.976, syslen=402, reflen=412)". Zeros
+  // while nothing has been added (fairseq divides by zero there).
+  std::string result_string() const;
+
+ private:
+  std::span<const std::int64_t> trim(std::span<const std::int64_t> tokens) const;
+
+  SpecialTokens special_;
+  std::int64_t reference_length_ = 0;
+  std::int64_t hypothesis_length_ = 0;
+  std::array<std::int64_t, 4> matches_{};
+  std::array<std::int64_t, 4> totals_{};
+};
+
+}  // namespace elbeam::fairseq

@@ -1,0 +1,186 @@
+#include "fairseq_bridge/flag_policy.hpp"
+
+#include "base/check.hpp"
+
+namespace elbeam::fairseq {
+namespace {
+
+constexpr FlagStatus kYes = FlagStatus::kImplemented;
+constexpr FlagStatus kNo = FlagStatus::kNotBuilt;
+constexpr Harmless kDefault = Harmless::kDefault;
+
+constexpr FlagPolicy kPolicies[] = {
+    // elbeam's own
+    {"--attention", kYes, kDefault, "", "attention: EL, beam-shared multi-head, or as planned"},
+    {"--compat", kYes, kDefault, "", "whose surprises to reproduce; fixed: none"},
+    {"--device", kYes, kDefault, "", "cpu (cuda[:N] is not in this build)"},
+    {"--dtype", kYes, kDefault, "fp32|fp64", "arithmetic: fp32 or fp64"},
+    {"--engine", kYes, kDefault, "", "native: elbeam's layers; torchscript: the exported module"},
+    {"--help", kYes, kDefault, "", "this text"},
+    {"--json", kYes, kDefault, "", "one JSON object a sentence instead of fairseq's lines"},
+    {"--resume", kNo, kDefault, "", "continue an interrupted run"},
+    {"--stats", kYes, kDefault, "", "write counters as JSON to FILE (bare: to stderr)"},
+    {"--threads", kYes, kDefault, "", "threads; 0: as many as the process may use"},
+    {"--version", kYes, kDefault, "", "version of elbeam"},
+    // model and data
+    {"--path", kYes, kDefault, "", "the model: fairseq checkpoint or exported archive"},
+    {"--task", kYes, kDefault, "translation", "translation (BART checkpoints too)"},
+    {"--source-lang", kYes, kDefault, "", "source language; inferred from file names"},
+    {"--target-lang", kYes, kDefault, "", "target language; inferred from file names"},
+    {"--gen-subset", kYes, kDefault, "", "split to translate"},
+    {"--dataset-impl", kYes, kDefault, "mmap|raw", "format of the data: mmap or raw"},
+    {"--checkpoint-suffix", kYes, kDefault, "", "put before .pt in the name of the model file"},
+    {"--cpu", kYes, kDefault, "", "accepted: this build runs on the CPU"},
+    {"--left-pad-source", kYes, kDefault, "", "accepted: padding is never stored"},
+    {"--left-pad-target", kYes, kDefault, "", "accepted: targets are only printed and scored"},
+    {"--max-source-positions", kYes, kDefault, "", "longest source, eos included"},
+    {"--max-target-positions", kYes, kDefault, "", "longest reference, eos included"},
+    {"--truncate-source", kYes, kDefault, "", "cut sources to --max-source-positions"},
+    {"--skip-invalid-size-inputs-valid-test", kYes, kDefault, "",
+     "skip sentences that are too long"},
+    // batching
+    {"--max-tokens", kYes, kDefault, "", "most tokens a batch, padding included [12000]"},
+    {"--batch-size", kYes, kDefault, "", "most sentences a batch"},
+    {"--required-batch-size-multiple", kYes, kDefault, "", "batches grow in steps of this"},
+    {"--distributed-world-size", kYes, kDefault, "", "translate every Nth batch only"},
+    {"--distributed-rank", kYes, kDefault, "", "which of the Nth batches"},
+    {"--seed", kYes, kDefault, "", "order of sentences of equal length (other splits than test)"},
+    // search
+    {"--beam", kYes, kDefault, "", "beam size"},
+    {"--nbest", kYes, kDefault, "", "hypotheses printed a sentence"},
+    {"--max-len-a", kYes, kDefault, "", "longest output is a * source length + b"},
+    {"--max-len-b", kYes, kDefault, "", "longest output is a * source length + b"},
+    {"--min-len", kYes, kDefault, "", "shortest output"},
+    {"--lenpen", kYes, kDefault, "", "score / length^lenpen: above 1 favours longer outputs"},
+    {"--unnormalized", kYes, kDefault, "", "compare hypotheses without dividing by length"},
+    {"--unkpen", kYes, kDefault, "", "penalty of <unk>: above 0 gives fewer"},
+    {"--temperature", kYes, kDefault, "", "logits are divided by it"},
+    {"--prefix-size", kYes, kDefault, "", "first N reference tokens are forced"},
+    {"--no-repeat-ngram-size", kYes, kDefault, "",
+     "0 only; ignored with --compat fairseq-*, as there"},
+    // output
+    {"--post-process", kYes, kDefault, "",
+     "undo sub-words: subword_nmt (bare), sentencepiece, ..."},
+    {"--quiet", kYes, kDefault, "", "the closing line only"},
+    {"--results-path", kYes, kDefault, "", "write DIR/generate-SUBSET.txt instead of stdout"},
+    {"--scoring", kYes, kDefault, "bleu", "score of the closing line"},
+    {"--sacrebleu", kYes, kDefault, "", "silences a warning, as in fairseq"},
+    {"--bpe", kYes, kDefault, "gpt2|subword_nmt|fastbpe|sentencepiece|characters",
+     "encoding that D- lines are decoded from"},
+    {"--bpe-codes", kYes, kDefault, "", "accepted: not needed for decoding"},
+    {"--bpe-separator", kYes, kDefault, "", "mark of subword_nmt"},
+    {"--gpt2-encoder-json", kYes, kDefault, "", "vocabulary of --bpe gpt2, a local file"},
+    {"--gpt2-vocab-bpe", kYes, kDefault, "", "accepted: not needed for decoding"},
+    {"--sentencepiece-model", kYes, kDefault, "", "accepted: not needed for decoding"},
+    {"--tokenizer", kYes, kDefault, "space|nltk",
+     "tokenization that D- lines are detokenized from"},
+    {"--no-progress-bar", kYes, kDefault, "",
+     "no progress bar (there is none unless on a terminal)"},
+    {"--log-format", kYes, kDefault, "", "none, simple and json switch the progress bar off"},
+    // not built
+    {"--sampling", kNo, kDefault, "", "sample instead of searching"},
+    {"--sampling-topk", kNo, Harmless::kNegative, "", "sample from the k likeliest"},
+    {"--sampling-topp", kNo, Harmless::kNegative, "", "nucleus sampling"},
+    {"--match-source-len", kNo, kDefault, "", "output as long as the source"},
+    {"--diverse-beam-groups", kNo, Harmless::kNotPositive, "", "diverse beam search"},
+    {"--diversity-rate", kNo, Harmless::kAtMostMinusOne, "", "diverse siblings search"},
+    {"--constraints", kNo, kDefault, "", "lexically constrained search"},
+    {"--print-alignment", kNo, kDefault, "", "A- lines"},
+    {"--print-step", kNo, kDefault, "", "I- lines of non-autoregressive models"},
+    {"--retain-iter-history", kNo, kDefault, "", "E- lines of non-autoregressive models"},
+    {"--replace-unk", kNo, kDefault, "", "replace <unk> by aligned source words"},
+    {"--score-reference", kNo, kDefault, "", "score the references"},
+    {"--lm-path", kNo, kDefault, "", "fusion with a language model"},
+    {"--fp16", kNo, kDefault, "", "half precision (see --dtype)"},
+    {"--memory-efficient-fp16", kNo, kDefault, "", "half precision (see --dtype)"},
+    {"--retain-dropout", kNo, kDefault, "", "dropout while decoding"},
+    {"--model-overrides", kNo, kDefault, "", "change the model's options"},
+    {"--checkpoint-shard-count", kNo, kDefault, "", "model in several files"},
+    {"--user-dir", kNo, kDefault, "", "Python plug-in: elbeam runs no Python"},
+    {"--num-batch-buckets", kNo, Harmless::kNotPositive, "", "pad sources to few lengths"},
+    {"--required-seq-len-multiple", kNo, kDefault, "", "pad sources to a multiple"},
+    {"--moses-no-dash-splits", kNo, kDefault, "", "option of --tokenizer moses"},
+    {"--moses-no-escape", kNo, kDefault, "", "option of --tokenizer moses"},
+    {"--sentencepiece-model-path", kNo, kDefault, "", "option of --bpe byte_bpe"},
+    {"--bpe-cased", kNo, kDefault, "", "option of --bpe bert"},
+    {"--bpe-vocab-file", kNo, kDefault, "", "option of --bpe bert"},
+    {"--bpe-merges", kNo, kDefault, "", "option of --bpe hf_byte_bpe"},
+    {"--bpe-vocab", kNo, kDefault, "", "option of --bpe hf_byte_bpe"},
+    {"--bpe-add-prefix-space", kNo, kDefault, "", "option of --bpe hf_byte_bpe"},
+    {"--sacrebleu-tokenizer", kNo, kDefault, "", "option of --scoring sacrebleu"},
+    {"--sacrebleu-lowercase", kNo, kDefault, "", "option of --scoring sacrebleu"},
+    {"--sacrebleu-char-level", kNo, kDefault, "", "option of --scoring sacrebleu"},
+    {"--bert-score-lang", kNo, kDefault, "", "option of --scoring bert_score"},
+    {"--wer-tokenizer", kNo, kDefault, "", "option of --scoring wer"},
+    {"--wer-remove-punct", kNo, kDefault, "", "option of --scoring wer"},
+    {"--wer-char-level", kNo, kDefault, "", "option of --scoring wer"},
+    {"--wer-lowercase", kNo, kDefault, "", "option of --scoring wer"},
+    {"--sample-break-mode", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--tokens-per-sample", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--output-dictionary-size", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--self-target", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--future-target", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--past-target", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--add-bos-token", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--shorten-method", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--shorten-data-split-list", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--pad-to-fixed-length", kNo, kDefault, "", "option of --task language_modeling"},
+    {"--pad-to-fixed-bsz", kNo, kDefault, "", "option of --task language_modeling"},
+};
+
+bool is_harmless(const FlagPolicy& policy, const ParsedFlags& flags) {
+  const FlagSpec& spec = flags.spec(policy.name);
+  if (spec.kind == FlagKind::kFlag) return false;
+  if (spec.kind == FlagKind::kString) return *flags.text(policy.name) == spec.default_value;
+  const double value = *python_float(*flags.text(policy.name));
+  switch (policy.harmless) {
+    case Harmless::kDefault:
+      return value == python_float(spec.default_value);
+    case Harmless::kNegative:
+      return value < 0;
+    case Harmless::kNotPositive:
+      return value <= 0;
+    case Harmless::kAtMostMinusOne:
+      return value <= -1;
+  }
+  return false;
+}
+
+bool is_one_of(std::string_view list, std::string_view value) {
+  while (!list.empty()) {
+    const std::size_t end = list.find('|');
+    if (list.substr(0, end) == value) return true;
+    list.remove_prefix(end == std::string_view::npos ? list.size() : end + 1);
+  }
+  return false;
+}
+
+}  // namespace
+
+std::span<const FlagPolicy> flag_policies() noexcept { return kPolicies; }
+
+const FlagPolicy& flag_policy(std::string_view name) {
+  static constexpr FlagPolicy kIgnored{"", FlagStatus::kNoEffect, kDefault, "", ""};
+  for (const FlagPolicy& policy : kPolicies) {
+    if (policy.name == name) return policy;
+  }
+  for (const std::string_view ignored : flags_without_effect()) {
+    if (ignored == name) return kIgnored;
+  }
+  fail(ErrorCode::kInternal, "option ", name, " has no policy");
+}
+
+void refuse_what_is_not_built(const ParsedFlags& flags) {
+  for (const auto& [name, value] : flags.values()) {
+    const FlagPolicy& policy = flag_policy(name);
+    if (policy.status == FlagStatus::kNotBuilt) {
+      ELBEAM_CHECK(is_harmless(policy, flags), ErrorCode::kUsage, name, " is not supported yet (",
+                   policy.help, ")");
+    }
+    ELBEAM_CHECK(policy.built_values.empty() || is_one_of(policy.built_values, value),
+                 ErrorCode::kUsage, name, " ", value,
+                 " is not supported yet (supported: ", policy.built_values, ")");
+  }
+}
+
+}  // namespace elbeam::fairseq

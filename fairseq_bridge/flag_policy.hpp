@@ -1,0 +1,38 @@
+// What elbeam-generate does with each option of the flag table. Every row of the table has exactly
+// one policy (a test holds this), so that no option is ever ignored by accident.
+#pragma once
+
+#include "fairseq_bridge/argument_parser.hpp"
+
+#include <span>
+#include <string_view>
+
+namespace elbeam::fairseq {
+
+enum class FlagStatus {
+  kImplemented,
+  kNoEffect,  // does nothing in fairseq-generate either: accepted and ignored
+  kNotBuilt,  // exit code 2 when it would change the result
+};
+
+// Which values of a kNotBuilt option change nothing.
+enum class Harmless { kDefault, kNegative, kNotPositive, kAtMostMinusOne };
+
+struct FlagPolicy {
+  std::string_view name;
+  FlagStatus status;
+  Harmless harmless;
+  std::string_view built_values;  // of an implemented choice: "bleu"; other values are not built
+  std::string_view help;
+};
+
+// Throws Error(kInternal) for a name that has none.
+const FlagPolicy& flag_policy(std::string_view name);
+std::span<const FlagPolicy> flag_policies() noexcept;  // implemented and not built
+std::span<const std::string_view> flags_without_effect() noexcept;
+
+// Throws Error(kUsage), "--sampling is not supported yet ...", for the first option of the command
+// line that would have an effect that is not built.
+void refuse_what_is_not_built(const ParsedFlags& flags);
+
+}  // namespace elbeam::fairseq

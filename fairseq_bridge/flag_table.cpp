@@ -1,0 +1,30 @@
+#include "fairseq_bridge/flag_table.hpp"
+
+namespace elbeam::fairseq {
+namespace {
+
+constexpr FlagSpec kFairseqFlags[] = {
+#include "fairseq_bridge/flag_table.inc"
+};
+
+constexpr FlagSpec kElbeamFlags[] = {
+    {"--attention", "", FlagKind::kString, Arity::kOne, "", "auto", "auto|el|mha", ""},
+    {"--compat", "", FlagKind::kString, Arity::kOne, "", "fixed",
+     "fairseq-0.12.2|fairseq-main|fixed", ""},
+    {"--device", "", FlagKind::kString, Arity::kOne, "", "cpu", "", ""},
+    {"--dtype", "", FlagKind::kString, Arity::kOne, "", "fp32", "fp32|fp64|bf16|fp16|int8", ""},
+    {"--engine", "", FlagKind::kString, Arity::kOne, "", "native", "native|torchscript", ""},
+    {"--help", "-h", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--json", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--resume", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--stats", "", FlagKind::kString, Arity::kOptional, "-", "", "", ""},
+    {"--threads", "", FlagKind::kInt, Arity::kOne, "", "0", "", ""},
+    {"--version", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+};
+
+}  // namespace
+
+std::span<const FlagSpec> fairseq_flags() noexcept { return kFairseqFlags; }
+std::span<const FlagSpec> elbeam_flags() noexcept { return kElbeamFlags; }
+
+}  // namespace elbeam::fairseq

@@ -1,0 +1,26 @@
+// The whole run of elbeam-generate (fairseq_cli/generate.py:_main).
+#pragma once
+
+#include <elbeam/generator.hpp>
+
+#include "fairseq_bridge/generate_options.hpp"
+#include "fairseq_bridge/output_file.hpp"
+
+namespace elbeam::fairseq {
+
+// A loaded split, its dictionaries and where the results go.
+struct GenerateJob {
+  const GenerateOptions& options;
+  const LanguagePairDataset& dataset;
+  const text::Dictionary& source_dictionary;
+  const text::Dictionary& target_dictionary;
+};
+
+// Translates the split batch by batch and writes each batch's lines before the next one begins,
+// then the closing lines. Throws Error; what was written before it stays.
+void translate_dataset(const Generator& generator, const GenerateJob& job, OutputFile& output);
+
+// Loads everything that the options name, and translates. Throws Error.
+void run_generate(const GenerateOptions& options);
+
+}  // namespace elbeam::fairseq

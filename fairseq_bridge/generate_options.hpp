@@ -1,0 +1,59 @@
+// The command line of elbeam-generate, understood: fairseq-generate's options and elbeam's own.
+#pragma once
+
+#include <elbeam/options.hpp>
+
+#include "fairseq_bridge/batching.hpp"
+#include "fairseq_bridge/compat.hpp"
+#include "fairseq_bridge/language_pair_dataset.hpp"
+#include "text/bpe.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace elbeam::fairseq {
+
+struct OutputOptions {
+  std::optional<std::string> post_process;  // --post-process / --remove-bpe
+  std::optional<text::BpeOptions> bpe;      // --bpe
+  std::optional<std::string> results_path;  // folder
+  bool quiet = false;
+  bool json = false;
+  bool progress_bar = true;  // where stderr is a terminal
+  bool sacrebleu = false;    // only silences a warning
+};
+
+struct GenerateOptions {
+  LoadOptions load;
+  SearchOptions search;
+  DataOptions data;
+  BatchLimits batch;
+  OutputOptions output;
+  Compat compat = Compat::kFixed;
+  bool skip_invalid_size = false;
+  bool left_pad_target = false;  // shifts what --prefix-size sees
+  std::int64_t prefix_size = 0;
+  std::int64_t shards = 1;                // --distributed-world-size
+  std::int64_t shard = 0;                 // --distributed-rank
+  std::uint32_t shuffle_seed = 2;         // --seed + 1
+  std::optional<std::string> stats_path;  // "-": stderr
+  std::vector<Quirk> warn_about;          // quirks of `compat` that the options run into
+};
+
+enum class Action { kGenerate, kHelp, kVersion };
+
+struct CommandLine {
+  Action action = Action::kGenerate;
+  GenerateOptions options;  // meaningful for kGenerate
+};
+
+// Throws Error(kUsage): argparse's messages, "--sampling is not supported yet ...", values out of
+// range; Error(kDevice) for a device that this build has not.
+CommandLine parse_command_line(const std::vector<std::string>& arguments);
+
+// The text of --help.
+std::string help_text();
+
+}  // namespace elbeam::fairseq

@@ -1,0 +1,147 @@
+#include "fairseq_bridge/language_pair_dataset.hpp"
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "fairseq_bridge/fairseq_log.hpp"
+#include "text/python_format.hpp"
+
+#include <algorithm>
+#include <filesystem>
+#include <system_error>
+
+namespace elbeam::fairseq {
+namespace {
+
+namespace fs = std::filesystem;
+
+// utils.split_paths: ':' separates, unless the text holds a URL, where '|' does.
+std::string first_path(const std::string& paths) {
+  const char separator = paths.find("://") == std::string::npos ? ':' : '|';
+  return paths.substr(0, paths.find(separator));
+}
+
+bool exists(const std::string& path) {
+  std::error_code error;
+  return fs::exists(path, error);
+}
+
+// indexed_dataset.dataset_exists
+bool dataset_exists(const std::string& prefix, DatasetImpl impl) {
+  if (impl == DatasetImpl::kRaw) return exists(prefix);
+  return exists(prefix + ".idx") && exists(prefix + ".bin");
+}
+
+// data_utils.load_indexed_dataset; nullptr where there is none.
+std::unique_ptr<TokenDataset> load(const std::string& prefix, DatasetImpl impl,
+                                   const text::Dictionary& dictionary) {
+  // indexed_dataset.infer_dataset_impl prefers a plain text file of this name.
+  const bool raw = impl == DatasetImpl::kRaw || (impl == DatasetImpl::kInferred && exists(prefix));
+  if (!dataset_exists(prefix, raw ? DatasetImpl::kRaw : DatasetImpl::kMmap)) return nullptr;
+  auto dataset = raw ? open_raw_dataset(prefix, dictionary) : open_mmap_dataset(prefix);
+  fairseq_log(
+      LogLevel::kInfo, "fairseq.data.data_utils",
+      concat("loaded ", text::python_thousands(dataset->size()), " examples from: ", prefix));
+  return dataset;
+}
+
+std::optional<std::pair<std::string, std::string>> languages_of(const std::string& file_name) {
+  const std::size_t first = file_name.find('.');
+  if (first == std::string::npos) return std::nullopt;
+  const std::size_t second = file_name.find('.', first + 1);
+  if (second == std::string::npos) return std::nullopt;
+  const std::string part = file_name.substr(first + 1, second - first - 1);
+  const std::size_t dash = part.find('-');
+  if (dash == std::string::npos || part.find('-', dash + 1) != std::string::npos) {
+    return std::nullopt;
+  }
+  return std::pair(part.substr(0, dash), part.substr(dash + 1));
+}
+
+}  // namespace
+
+std::string LanguagePair::dictionary_path(const std::string& language) const {
+  return (fs::path(folder) / concat("dict.", language, ".txt")).string();
+}
+
+LanguagePair find_language_pair(const DataOptions& options) {
+  const std::string folder = first_path(options.data);
+  std::error_code error;
+  fs::directory_iterator files(folder, error);
+  ELBEAM_CHECK(!error, ErrorCode::kIo, folder, ": cannot read the data folder: ", error.message());
+  // As in fairseq, one language alone is not used: both come from the file names then.
+  if (options.source_lang && options.target_lang) {
+    return {folder, *options.source_lang, *options.target_lang};
+  }
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : files) names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  for (const std::string& name : names) {
+    if (const auto languages = languages_of(name)) {
+      return {folder, languages->first, languages->second};
+    }
+  }
+  fail(ErrorCode::kUsage, folder,
+       ": could not infer the language pair, please provide it explicitly (-s, -t)");
+}
+
+LanguagePairDataset::LanguagePairDataset(const DataOptions& options, const LanguagePair& pair,
+                                         const text::Dictionary& source_dictionary,
+                                         const text::Dictionary& target_dictionary)
+    : eos_(source_dictionary.special().eos) {
+  const auto prefix_of = [&](const std::string& from, const std::string& to) {
+    return (fs::path(pair.folder) / concat(options.subset, ".", from, "-", to, ".")).string();
+  };
+  std::string prefix = prefix_of(pair.source, pair.target);
+  if (!dataset_exists(prefix + pair.source, options.impl)) {
+    prefix = prefix_of(pair.target, pair.source);
+    ELBEAM_CHECK(dataset_exists(prefix + pair.source, options.impl), ErrorCode::kIo,
+                 "Dataset not found: ", options.subset, " (", pair.folder, "): there is no ",
+                 options.subset, ".", pair.source, "-", pair.target, ".", pair.source,
+                 options.impl == DatasetImpl::kRaw ? "" : ".{idx,bin}");
+  }
+  sources_ = load(prefix + pair.source, options.impl, source_dictionary);
+  ELBEAM_CHECK(sources_ != nullptr, ErrorCode::kIo, prefix, pair.source, ": cannot be loaded");
+  targets_ = load(prefix + pair.target, options.impl, target_dictionary);
+  ELBEAM_CHECK(targets_ == nullptr || targets_->size() == sources_->size(), ErrorCode::kModel,
+               prefix, pair.source, " has ", sources_->size(), " sentences and ", prefix,
+               pair.target, " has ", targets_ ? targets_->size() : 0,
+               ": source and target must contain the same number");
+  if (options.truncate_source) {
+    ELBEAM_CHECK(options.max_source_positions >= 1, ErrorCode::kUsage,
+                 "--truncate-source needs --max-source-positions of at least 1, got ",
+                 options.max_source_positions);
+    keep_ = options.max_source_positions - 1;
+  }
+  fairseq_log(LogLevel::kInfo, "fairseq.tasks.translation",
+              concat(pair.folder, " ", options.subset, " ", pair.source, "-", pair.target, " ",
+                     size(), " examples"));
+}
+
+std::int64_t LanguagePairDataset::source_size(std::int64_t index) const {
+  const std::int64_t length = sources_->length(index);
+  return keep_ ? std::min(length, *keep_) + 1 : length;
+}
+
+std::int64_t LanguagePairDataset::target_size(std::int64_t index) const {
+  return targets_ ? targets_->length(index) : 0;
+}
+
+std::vector<std::int64_t> LanguagePairDataset::source(std::int64_t index) const {
+  std::vector<std::int64_t> tokens = sources_->tokens(index);
+  if (keep_) {
+    // AppendToken(Truncate(StripToken(source, eos), max - 1), eos); StripToken works on both ends.
+    while (!tokens.empty() && tokens.back() == eos_) tokens.pop_back();
+    const auto first = std::find_if(tokens.begin(), tokens.end(),
+                                    [this](std::int64_t token) { return token != eos_; });
+    tokens.erase(tokens.begin(), first);
+    if (ssize(tokens.size()) > *keep_) tokens.resize(usize(*keep_));
+    tokens.push_back(eos_);
+  }
+  return tokens;
+}
+
+std::vector<std::int64_t> LanguagePairDataset::target(std::int64_t index) const {
+  return targets_->tokens(index);
+}
+
+}  // namespace elbeam::fairseq

@@ -1,0 +1,126 @@
+#include "fairseq_bridge/result_lines.hpp"
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "text/post_process.hpp"
+#include "text/python_format.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+
+namespace elbeam::fairseq {
+namespace {
+
+std::string position_scores_line(const Hypothesis& hypothesis) {
+  std::string line;
+  for (const float score : hypothesis.positional_scores) {
+    if (!line.empty()) line += ' ';
+    line += text::python_fixed(static_cast<double>(to_base_2(score)), 4);
+  }
+  return line;
+}
+
+std::vector<std::int64_t> without(std::vector<std::int64_t> tokens, std::int64_t unwanted) {
+  tokens.erase(std::remove(tokens.begin(), tokens.end(), unwanted), tokens.end());
+  return tokens;
+}
+
+// What is printed of one sentence.
+struct Texts {
+  std::string source;
+  std::string target;
+  std::vector<std::string> words;        // of each hypothesis, after --post-process
+  std::vector<std::string> detokenized;  // the same after --bpe
+};
+
+std::string fairseq_lines(std::int64_t id, const Texts& texts, bool has_target,
+                          const std::vector<Hypothesis>& hypotheses) {
+  std::string lines = concat("S-", id, "\t", texts.source, "\n");
+  if (has_target) lines += concat("T-", id, "\t", texts.target, "\n");
+  for (std::size_t i = 0; i < hypotheses.size(); ++i) {
+    const std::string score =
+        text::python_repr(static_cast<double>(to_base_2(hypotheses[i].score)));
+    lines += concat("H-", id, "\t", score, "\t", texts.words[i], "\n");
+    lines += concat("D-", id, "\t", score, "\t", texts.detokenized[i], "\n");
+    lines += concat("P-", id, "\t", position_scores_line(hypotheses[i]), "\n");
+  }
+  return lines;
+}
+
+std::string json_line(std::int64_t id, const Texts& texts, bool has_target,
+                      const std::vector<Hypothesis>& hypotheses) {
+  nlohmann::json json{{"id", id}, {"source", texts.source}};
+  if (has_target) json["target"] = texts.target;
+  json["hypotheses"] = nlohmann::json::array();
+  for (std::size_t i = 0; i < hypotheses.size(); ++i) {
+    std::vector<double> positional;
+    for (const float score : hypotheses[i].positional_scores) {
+      positional.push_back(static_cast<double>(to_base_2(score)));
+    }
+    json["hypotheses"].push_back({{"text", texts.words[i]},
+                                  {"detok", texts.detokenized[i]},
+                                  {"score", static_cast<double>(to_base_2(hypotheses[i].score))},
+                                  {"tokens", hypotheses[i].tokens},
+                                  {"positional_scores", positional}});
+  }
+  return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+float to_base_2(float score) noexcept { return score / 0.693147180559945309417F; }
+
+ResultLines::ResultLines(const OutputOptions& options, const text::Dictionary& source_dictionary,
+                         const text::Dictionary& target_dictionary, bool has_targets)
+    : options_(options),
+      source_dictionary_(source_dictionary),
+      target_dictionary_(target_dictionary),
+      bpe_(options.bpe ? text::make_bpe(*options.bpe) : nullptr),
+      scorer_(target_dictionary.special()),
+      has_targets_(has_targets) {
+  if (options.post_process && has_targets) word_ids_ = target_dictionary;
+}
+
+std::string ResultLines::detokenize(const std::string& text) const {
+  return bpe_ ? bpe_->decode(text) : text;
+}
+
+std::string ResultLines::text_of(const text::Dictionary& dictionary,
+                                 const std::vector<std::int64_t>& tokens, bool escape_unk) const {
+  const std::string words = dictionary.string(tokens, escape_unk);
+  return options_.post_process ? text::post_process(words, *options_.post_process) : words;
+}
+
+void ResultLines::count(const Sentence& sentence, const std::vector<std::int64_t>& tokens,
+                        const std::string& target_text, const std::string& hypothesis_text) {
+  if (!options_.post_process) {
+    scorer_.add(without(sentence.target, target_dictionary_.special().pad), tokens);
+    return;
+  }
+  std::vector<std::int64_t> reference = word_ids_.encode_line_adding(target_text);
+  scorer_.add(std::move(reference), word_ids_.encode_line_adding(hypothesis_text));
+}
+
+std::string ResultLines::add(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses) {
+  const std::int64_t pad = target_dictionary_.special().pad;
+  Texts texts;
+  texts.source =
+      detokenize(text_of(source_dictionary_, without(sentence.source, pad), /*escape_unk=*/false));
+  if (has_targets_) {
+    texts.target =
+        detokenize(text_of(target_dictionary_, without(sentence.target, pad), /*escape_unk=*/true));
+  }
+  for (const Hypothesis& hypothesis : hypotheses) {
+    texts.words.push_back(text_of(target_dictionary_, hypothesis.tokens, /*escape_unk=*/false));
+    texts.detokenized.push_back(detokenize(texts.words.back()));
+  }
+  if (has_targets_ && !hypotheses.empty()) {
+    count(sentence, hypotheses.front().tokens, texts.target, texts.detokenized.front());
+  }
+  if (options_.quiet) return {};
+  return options_.json ? json_line(sentence.id, texts, has_targets_, hypotheses)
+                       : fairseq_lines(sentence.id, texts, has_targets_, hypotheses);
+}
+
+}  // namespace elbeam::fairseq

@@ -1,0 +1,61 @@
+// Results as fairseq-generate prints them (fairseq_cli/generate.py:_main), or as JSON, and the
+// score of the best hypotheses against the references.
+#pragma once
+
+#include <elbeam/generator.hpp>
+
+#include "fairseq_bridge/bleu.hpp"
+#include "fairseq_bridge/generate_options.hpp"
+#include "text/bpe.hpp"
+#include "text/dictionary.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace elbeam::fairseq {
+
+struct Sentence {
+  std::int64_t id = 0;  // index in the data set
+  std::vector<std::int64_t> source;
+  std::vector<std::int64_t> target;  // of a data set that has_targets
+};
+
+// Not thread-safe. The dictionaries must outlive it.
+class ResultLines {
+ public:
+  // Throws Error (--bpe): kUsage, kUnsupported, kIo, kFormat, kLimit.
+  ResultLines(const OutputOptions& options, const text::Dictionary& source_dictionary,
+              const text::Dictionary& target_dictionary, bool has_targets);
+
+  // The lines of one sentence, each ended by a newline, hypotheses in the order given; empty with
+  // --quiet. Counts the first hypothesis towards the score. Throws Error(kModel) for text that
+  // --bpe cannot decode.
+  std::string add(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses);
+
+  std::string score() const { return scorer_.result_string(); }
+
+ private:
+  std::string detokenize(const std::string& text) const;
+  std::string text_of(const text::Dictionary& dictionary, const std::vector<std::int64_t>& tokens,
+                      bool escape_unk) const;
+  void count(const Sentence& sentence, const std::vector<std::int64_t>& tokens,
+             const std::string& target_text, const std::string& hypothesis_text);
+
+  const OutputOptions& options_;
+  const text::Dictionary& source_dictionary_;
+  const text::Dictionary& target_dictionary_;
+  // With --post-process words are counted and no longer the model's tokens: unseen ones get ids
+  // here.
+  text::Dictionary word_ids_;
+  std::unique_ptr<text::Bpe> bpe_;
+  BleuScorer scorer_;
+  bool has_targets_;
+};
+
+// Base-e score to base 2, divided in float32 as torch does.
+float to_base_2(float score) noexcept;
+
+}  // namespace elbeam::fairseq

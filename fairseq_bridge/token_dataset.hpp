@@ -1,0 +1,34 @@
+// One side of a data-bin split: sentences of token ids, as `fairseq-preprocess` wrote them.
+#pragma once
+
+#include "text/dictionary.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace elbeam::fairseq {
+
+// Immutable; const access from any thread. Indices are in [0, size()).
+class TokenDataset {
+ public:
+  virtual ~TokenDataset() = default;
+  virtual std::int64_t size() const noexcept = 0;
+  virtual std::int64_t length(std::int64_t index) const = 0;  // tokens of a sentence, eos included
+  // Throws Error(kFormat) for an id that is negative or not an integer.
+  virtual std::vector<std::int64_t> tokens(std::int64_t index) const = 0;
+};
+
+// prefix.idx and prefix.bin in the format of fairseq/data/indexed_dataset.py:MMapIndexedDataset,
+// mapped and not copied. The whole index is checked here: afterwards no access can leave the file.
+// Throws Error(kIo, kFormat, kLimit) with file and place; Error(kUnsupported) for the older TNTIDX
+// format.
+std::unique_ptr<TokenDataset> open_mmap_dataset(const std::string& prefix);
+
+// Lines of text, encoded with `dictionary` (IndexedRawTextDataset). Throws Error(kIo, kLimit), and
+// kFormat for bytes that are not UTF-8.
+std::unique_ptr<TokenDataset> open_raw_dataset(const std::string& path,
+                                               const text::Dictionary& dictionary);
+
+}  // namespace elbeam::fairseq
