@@ -1,13 +1,18 @@
 # LibTorch's CPU half, from the torch wheel that `make setup` unpacked or from the user's own LibTorch
-# (CMAKE_PREFIX_PATH pointing at the folder that holds lib/ and include/, or at torch/share/cmake).
+# (CMAKE_PREFIX_PATH or LibTorchCpu_ROOT, as a variable or in the environment, pointing at the folder
+# that holds lib/ and include/, or at torch/share/cmake). ELBEAM_DEPS_DIR moves the set-up's folder.
 #
 # TorchConfig.cmake is not used: of a CUDA build it demands a CUDA toolkit, and it links libtorch_cuda,
 # which is 456 MB that a CPU program never calls. Gives the target LibTorchCpu::LibTorchCpu.
 
-set(elbeam_torch_hints ${LibTorchCpu_ROOT})
-foreach(prefix IN LISTS CMAKE_PREFIX_PATH)
+set(elbeam_torch_hints ${LibTorchCpu_ROOT} $ENV{LibTorchCpu_ROOT})
+string(REPLACE ":" ";" elbeam_env_prefixes "$ENV{CMAKE_PREFIX_PATH}")
+foreach(prefix IN LISTS CMAKE_PREFIX_PATH elbeam_env_prefixes)
   list(APPEND elbeam_torch_hints ${prefix} ${prefix}/torch ${prefix}/../.. ${prefix}/../../..)
 endforeach()
+if(DEFINED ENV{ELBEAM_DEPS_DIR})
+  list(APPEND elbeam_torch_hints $ENV{ELBEAM_DEPS_DIR}/libtorch)
+endif()
 list(APPEND elbeam_torch_hints ${PROJECT_SOURCE_DIR}/.deps/libtorch)
 
 find_path(LibTorchCpu_INCLUDE_DIR NAMES torch/csrc/api/include/torch/torch.h ATen/ATen.h
