@@ -155,6 +155,20 @@ bool is_one_of(std::string_view list, std::string_view value) {
   return false;
 }
 
+// Whether one of a row's alternatives "bpe=gpt2,bpe=bert" holds for the choices of the first pass.
+bool condition_holds(std::string_view condition, const ParsedFlags& choices) {
+  if (condition.empty()) return true;
+  while (!condition.empty()) {
+    const std::size_t end = condition.find(',');
+    const std::string_view alternative = condition.substr(0, end);
+    const std::size_t equals = alternative.find('=');
+    const auto value = choices.text(concat("--", alternative.substr(0, equals)));
+    if (value && *value == alternative.substr(equals + 1)) return true;
+    condition.remove_prefix(end == std::string_view::npos ? condition.size() : end + 1);
+  }
+  return false;
+}
+
 }  // namespace
 
 std::span<const FlagPolicy> flag_policies() noexcept { return kPolicies; }
@@ -168,6 +182,32 @@ const FlagPolicy& flag_policy(std::string_view name) {
     if (ignored == name) return kIgnored;
   }
   fail(ErrorCode::kInternal, "option ", name, " has no policy");
+}
+
+ParsedFlags parse_flags(const std::vector<std::string>& arguments) {
+  std::vector<const FlagSpec*> specs;
+  for (const FlagSpec& spec : elbeam_flags()) specs.push_back(&spec);
+  for (const FlagSpec& spec : fairseq_flags()) {
+    if (spec.condition.empty()) specs.push_back(&spec);
+  }
+  const ParsedFlags choices = parse_arguments(arguments, specs);
+  if (choices.flag("--help") || choices.flag("--version")) return choices;
+  const std::string task = *choices.text("--task");
+  // The options of these tasks are not in the table.
+  ELBEAM_CHECK(task == "translation" || task == "language_modeling", ErrorCode::kUsage, "--task ",
+               task, " is not supported yet (supported: translation)");
+  for (const FlagSpec& spec : fairseq_flags()) {
+    if (!spec.condition.empty() && condition_holds(spec.condition, choices)) specs.push_back(&spec);
+  }
+  ParsedFlags flags = parse_arguments(arguments, specs);
+  ELBEAM_CHECK(!flags.data().empty(), ErrorCode::kUsage,
+               "the following arguments are required: data");
+  if (!flags.unrecognized().empty()) {
+    std::string list;
+    for (const std::string& argument : flags.unrecognized()) list += " " + argument;
+    fail(ErrorCode::kUsage, "unrecognized arguments:", list);
+  }
+  return flags;
 }
 
 void refuse_what_is_not_built(const ParsedFlags& flags) {

@@ -5,7 +5,9 @@
 #include "fairseq_bridge/argument_parser.hpp"
 
 #include <span>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace elbeam::fairseq {
 
@@ -30,6 +32,12 @@ struct FlagPolicy {
 const FlagPolicy& flag_policy(std::string_view name);
 std::span<const FlagPolicy> flag_policies() noexcept;  // implemented and not built
 std::span<const std::string_view> flags_without_effect() noexcept;
+
+// Reads a command line in two passes, as fairseq/options.py:parse_args_and_arch: the choices of the
+// first (--task, --bpe ...) decide which other options exist. Throws Error(kUsage) with argparse's
+// messages and for tasks whose options are not in the table; not for a missing `data` where --help
+// or --version is given.
+ParsedFlags parse_flags(const std::vector<std::string>& arguments);
 
 // Throws Error(kUsage), "--sampling is not supported yet ...", for the first option of the command
 // line that would have an effect that is not built.

@@ -4,55 +4,12 @@
 #include "base/checked_math.hpp"
 #include "fairseq_bridge/argument_parser.hpp"
 #include "fairseq_bridge/flag_policy.hpp"
-#include "fairseq_bridge/flag_table.hpp"
 #include "text/post_process.hpp"
 
 #include <limits>
 
 namespace elbeam::fairseq {
 namespace {
-
-// Whether one of a row's alternatives "bpe=gpt2,bpe=bert" holds for the choices of the first pass.
-bool condition_holds(std::string_view condition, const ParsedFlags& choices) {
-  if (condition.empty()) return true;
-  while (!condition.empty()) {
-    const std::size_t end = condition.find(',');
-    const std::string_view alternative = condition.substr(0, end);
-    const std::size_t equals = alternative.find('=');
-    const auto value = choices.text(concat("--", alternative.substr(0, equals)));
-    if (value && *value == alternative.substr(equals + 1)) return true;
-    condition.remove_prefix(end == std::string_view::npos ? condition.size() : end + 1);
-  }
-  return false;
-}
-
-// fairseq/options.py:parse_args_and_arch: the first pass reads the choices that decide which other
-// options exist, the second pass everything.
-ParsedFlags parse_in_two_passes(const std::vector<std::string>& arguments) {
-  std::vector<const FlagSpec*> specs;
-  for (const FlagSpec& spec : elbeam_flags()) specs.push_back(&spec);
-  for (const FlagSpec& spec : fairseq_flags()) {
-    if (spec.condition.empty()) specs.push_back(&spec);
-  }
-  const ParsedFlags choices = parse_arguments(arguments, specs);
-  if (choices.flag("--help") || choices.flag("--version")) return choices;
-  const std::string task = *choices.text("--task");
-  // The options of these tasks are not in the table.
-  ELBEAM_CHECK(task == "translation" || task == "language_modeling", ErrorCode::kUsage, "--task ",
-               task, " is not supported yet (supported: translation)");
-  for (const FlagSpec& spec : fairseq_flags()) {
-    if (!spec.condition.empty() && condition_holds(spec.condition, choices)) specs.push_back(&spec);
-  }
-  ParsedFlags flags = parse_arguments(arguments, specs);
-  ELBEAM_CHECK(!flags.data().empty(), ErrorCode::kUsage,
-               "the following arguments are required: data");
-  if (!flags.unrecognized().empty()) {
-    std::string list;
-    for (const std::string& argument : flags.unrecognized()) list += " " + argument;
-    fail(ErrorCode::kUsage, "unrecognized arguments:", list);
-  }
-  return flags;
-}
 
 std::int64_t required_int(const ParsedFlags& flags, std::string_view name) {
   return flags.integer(name).value();
@@ -178,7 +135,7 @@ void apply_ngram_quirk(const ParsedFlags& flags, GenerateOptions& options) {
 }  // namespace
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments) {
-  const ParsedFlags flags = parse_in_two_passes(arguments);
+  const ParsedFlags flags = parse_flags(arguments);
   CommandLine command_line;
   if (flags.flag("--help") || flags.flag("--version")) {
     command_line.action = flags.flag("--help") ? Action::kHelp : Action::kVersion;

@@ -68,26 +68,28 @@ void add(po::options_description& group, const FlagSpec& spec, const FlagPolicy&
   group.add_options()(name.c_str(), semantic, text.c_str());
 }
 
-void add_group(std::ostream& out, const std::string& caption, std::span<const FlagSpec> specs,
-               FlagStatus status) {
-  po::options_description group(caption, /*line_length=*/100);
+void add_all(po::options_description& group, std::span<const FlagSpec> specs, FlagStatus status) {
   std::set<std::string_view> seen;  // conditional options may have several rows
   for (const FlagSpec& spec : specs) {
     const FlagPolicy& policy = flag_policy(spec.name);
     if (policy.status == status && seen.insert(spec.name).second) add(group, spec, policy);
   }
-  out << group << '\n';
 }
 
 }  // namespace
 
 std::string help_text() {
+  constexpr unsigned kLineLength = 100;
+  po::options_description own("elbeam's own options", kLineLength);
+  add_all(own, elbeam_flags(), FlagStatus::kImplemented);
+  po::options_description implemented("fairseq-generate's options", kLineLength);
+  add_all(implemented, fairseq_flags(), FlagStatus::kImplemented);
+  po::options_description not_built(
+      "Not supported yet (exit code 2 where they would have an effect)", kLineLength);
+  add_all(not_built, elbeam_flags(), FlagStatus::kNotBuilt);
+  add_all(not_built, fairseq_flags(), FlagStatus::kNotBuilt);
   std::ostringstream out;
-  out << kUsage;
-  add_group(out, "elbeam's own options", elbeam_flags(), FlagStatus::kImplemented);
-  add_group(out, "fairseq-generate's options", fairseq_flags(), FlagStatus::kImplemented);
-  add_group(out, "Not supported yet (exit code 2 where they would have an effect)", fairseq_flags(),
-            FlagStatus::kNotBuilt);
+  out << kUsage << own << '\n' << implemented << '\n' << not_built << '\n';
   out << "Accepted without effect, as in fairseq-generate:\n";
   std::string line = " ";
   for (const std::string_view name : flags_without_effect()) {

@@ -1,0 +1,297 @@
+#include <elbeam/error.hpp>
+
+#include "bridge/bridge_support.hpp"
+#include "fairseq_bridge/flag_policy.hpp"
+#include "fairseq_bridge/generate_options.hpp"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+namespace elbeam::fairseq {
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+std::string usage_error(const Arguments& arguments) {
+  try {
+    parse_command_line(arguments);
+    return "";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kUsage) << error.what();
+    return error.what();
+  }
+}
+
+GenerateOptions parsed(Arguments arguments) {
+  arguments.insert(arguments.begin(), {"data", "--path", "model.pt"});
+  return parse_command_line(arguments).options;
+}
+
+// A command line that makes the option exist: "bpe=gpt2,..." gives --bpe gpt2.
+Arguments enabling(const FlagSpec& spec) {
+  Arguments arguments{"data", "--path", "model.pt"};
+  if (spec.condition.empty()) return arguments;
+  const std::string first(spec.condition.substr(0, spec.condition.find(',')));
+  arguments.push_back("--" + first.substr(0, first.find('=')));
+  arguments.push_back(first.substr(first.find('=') + 1));
+  if (first == "bpe=gpt2") arguments.insert(arguments.end(), {"--gpt2-encoder-json", "e.json"});
+  return arguments;
+}
+
+std::string some_value(const FlagSpec& spec) {
+  // Those whose values are checked beyond their type.
+  if (spec.name == "--distributed-rank" || spec.name == "--no-repeat-ngram-size") return "0";
+  if (spec.name == "--post-process") return "subword_nmt";
+  if (!spec.choices.empty()) return std::string(spec.choices.substr(0, spec.choices.find('|')));
+  return spec.kind == FlagKind::kString ? "x" : "3";
+}
+
+TEST(CommandLine, IsReadAsArgparseReadsIt) {
+  for (const auto& golden : goldens("commands")) {
+    const Arguments arguments = golden.at("argv");
+    SCOPED_TRACE(golden.at("argv").dump());
+    if (golden.contains("error")) {
+      try {
+        parse_flags(arguments);
+        ADD_FAILURE() << "no error";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.what(), golden.at("error").get<std::string>());
+      }
+      continue;
+    }
+    const ParsedFlags flags = parse_flags(arguments);
+    for (const auto& [name, value] : golden.at("values").items()) {
+      if (name == "data") {
+        EXPECT_EQ(flags.data(), value.get<std::string>());
+        continue;
+      }
+      std::string flag = "--" + name;
+      std::replace(flag.begin(), flag.end(), '_', '-');
+      const FlagSpec& spec = flags.spec(flag);
+      if (spec.kind == FlagKind::kFlag) {
+        EXPECT_EQ(flags.flag(flag), value == "True");
+      } else if (spec.kind == FlagKind::kString) {
+        EXPECT_EQ(flags.text(flag), value.get<std::string>());
+      } else {
+        const auto expected = python_float(value.get<std::string>());
+        EXPECT_EQ(python_float(flags.text(flag).value()), expected);
+      }
+    }
+    for (const auto& [flag, value] : flags.values()) {  // nothing but what stock has set
+      std::string name = flag.substr(2);
+      std::replace(name.begin(), name.end(), '-', '_');
+      static const std::set<std::string> kShown{
+          "beam",        "nbest",       "lenpen",     "unkpen", "post_process", "quiet",
+          "source_lang", "target_lang", "batch_size", "path",   "max_len_b"};
+      if (kShown.count(name) != 0) {
+        EXPECT_TRUE(golden.at("values").contains(name)) << name;
+      }
+    }
+  }
+}
+
+TEST(CommandLine, EveryOptionHasExactlyOnePolicy) {
+  std::map<std::string_view, int> policies;
+  for (const FlagPolicy& policy : flag_policies()) ++policies[policy.name];
+  for (const std::string_view name : flags_without_effect()) ++policies[name];
+  std::set<std::string_view> names;
+  for (const FlagSpec& spec : fairseq_flags()) names.insert(spec.name);
+  EXPECT_GT(names.size(), 350U);
+  for (const FlagSpec& spec : elbeam_flags()) EXPECT_TRUE(names.insert(spec.name).second);
+  for (const std::string_view name : names) EXPECT_EQ(policies[name], 1) << name;
+  EXPECT_EQ(policies.size(), names.size());
+}
+
+TEST(CommandLine, EveryFairseqOptionIsAcceptedOrRefusedByName) {
+  int refused = 0;
+  for (const FlagSpec& spec : fairseq_flags()) {
+    SCOPED_TRACE(spec.name);
+    Arguments arguments = enabling(spec);
+    arguments.emplace_back(spec.name);
+    if (spec.arity != Arity::kNone) arguments.push_back(some_value(spec));
+    const std::string error = usage_error(arguments);
+    if (flag_policy(spec.name).status == FlagStatus::kNotBuilt) {
+      ++refused;
+      EXPECT_NE(error.find("is not supported yet"), std::string::npos) << error;
+      // An option of a choice that is not built itself may be refused through that choice.
+      if (spec.condition.empty()) {
+        EXPECT_EQ(error.rfind(spec.name, 0), 0U) << error;
+      }
+    } else if (!error.empty()) {
+      // Not built as a value (--scoring bert_score), or as the choice that brings the option.
+      EXPECT_NE(error.find("is not supported yet"), std::string::npos) << error;
+      EXPECT_TRUE(!flag_policy(spec.name).built_values.empty() || !spec.condition.empty()) << error;
+    }
+  }
+  EXPECT_GT(refused, 40);
+}
+
+TEST(CommandLine, DefaultsOfWhatIsNotBuiltAreAccepted) {
+  for (const Arguments& arguments : std::vector<Arguments>{{"--sampling-topk", "-1"},
+                                                           {"--sampling-topp", "-1"},
+                                                           {"--diverse-beam-groups", "0"},
+                                                           {"--diversity-rate", "-1.0"},
+                                                           {"--model-overrides", "{}"},
+                                                           {"--checkpoint-shard-count", "1"},
+                                                           {"--no-repeat-ngram-size", "0"},
+                                                           {"--required-seq-len-multiple", "1"}}) {
+    EXPECT_NO_THROW(parsed(arguments)) << arguments[0];
+  }
+  EXPECT_THROW(parsed({"--diversity-rate", "0"}), Error);
+  EXPECT_THROW(parsed({"--sampling-topk", "0"}), Error);
+  EXPECT_THROW(parsed({"--path", "a.pt:b.pt"}), Error);
+  EXPECT_THROW(parsed({"--task", "language_modeling"}), Error);
+  EXPECT_THROW(parsed({"--task", "masked_lm"}), Error);
+}
+
+TEST(CommandLine, OptionsReachTheirFields) {
+  const GenerateOptions options = parsed({"--beam",
+                                          "4",
+                                          "--nbest",
+                                          "2",
+                                          "--max-len-a",
+                                          "1.5",
+                                          "--max-len-b",
+                                          "7",
+                                          "--min-len",
+                                          "3",
+                                          "--lenpen",
+                                          "0.5",
+                                          "--unkpen",
+                                          "2",
+                                          "--unnormalized",
+                                          "--temperature",
+                                          "0.7",
+                                          "--gen-subset",
+                                          "valid",
+                                          "-s",
+                                          "de",
+                                          "-t",
+                                          "en",
+                                          "--max-tokens",
+                                          "99",
+                                          "--seed",
+                                          "6",
+                                          "--prefix-size",
+                                          "2",
+                                          "--truncate-source",
+                                          "--engine",
+                                          "torchscript",
+                                          "--attention",
+                                          "el",
+                                          "--dtype",
+                                          "fp64",
+                                          "--threads",
+                                          "3",
+                                          "--stats",
+                                          "s.json",
+                                          "--compat",
+                                          "fairseq-main",
+                                          "--quiet",
+                                          "--json",
+                                          "--checkpoint-suffix=-x",
+                                          "--distributed-world-size",
+                                          "3",
+                                          "--distributed-rank",
+                                          "2",
+                                          "--remove-bpe",
+                                          "--no-repeat-ngram-size",
+                                          "3"});
+  EXPECT_EQ(options.search.beam, 4);
+  EXPECT_EQ(options.search.nbest, 2);
+  EXPECT_EQ(options.search.max_len_a, 1.5);
+  EXPECT_EQ(options.search.max_len_b, 7);
+  EXPECT_EQ(options.search.min_len, 3);
+  EXPECT_EQ(options.search.lenpen, 0.5);
+  EXPECT_EQ(options.search.unk_penalty, 2);
+  EXPECT_FALSE(options.search.normalize_scores);
+  EXPECT_EQ(options.search.temperature, 0.7);
+  EXPECT_EQ(options.data.subset, "valid");
+  EXPECT_EQ(options.data.source_lang, "de");
+  EXPECT_EQ(options.data.target_lang, "en");
+  EXPECT_TRUE(options.data.truncate_source);
+  EXPECT_EQ(options.batch.max_tokens, 99);
+  EXPECT_EQ(options.batch.max_sentences, -1);
+  EXPECT_EQ(options.batch.multiple, 8);
+  EXPECT_EQ(options.shuffle_seed, 7U);
+  EXPECT_EQ(options.prefix_size, 2);
+  EXPECT_EQ(options.load.model_path, "model-x.pt");
+  EXPECT_EQ(options.load.engine, Engine::kTorchScript);
+  EXPECT_EQ(options.load.attention, Attention::kEl);
+  EXPECT_EQ(options.load.dtype, DType::kFp64);
+  EXPECT_EQ(options.load.threads, 3);
+  EXPECT_EQ(options.stats_path, "s.json");
+  EXPECT_EQ(options.compat, Compat::kFairseqMain);
+  EXPECT_TRUE(options.output.quiet && options.output.json);
+  EXPECT_EQ(options.output.post_process, "subword_nmt");
+  EXPECT_EQ(options.shards, 3);
+  EXPECT_EQ(options.shard, 2);
+  EXPECT_EQ(options.warn_about, std::vector<Quirk>{Quirk::kNgramBlockingIgnored});
+}
+
+TEST(CommandLine, DefaultsAreFairseqs) {
+  const GenerateOptions options = parsed({});
+  EXPECT_EQ(options.search.beam, 5);
+  EXPECT_EQ(options.search.max_len_b, 200);
+  EXPECT_EQ(options.batch.max_tokens, 12000);
+  EXPECT_EQ(options.shuffle_seed, 2U);
+  EXPECT_EQ(options.data.max_source_positions, 1024);
+  EXPECT_EQ(options.compat, Compat::kFixed);
+  EXPECT_FALSE(options.output.post_process.has_value());
+  EXPECT_EQ(parsed({"--batch-size", "4"}).batch.max_tokens, -1);
+}
+
+TEST(CommandLine, MistakesAreNamed) {
+  EXPECT_EQ(usage_error({"data"}), "--path required for generation!");
+  const auto error_of = [](Arguments arguments) {
+    arguments.insert(arguments.begin(), {"data", "--path", "m.pt"});
+    return usage_error(arguments);
+  };
+  for (const Arguments& arguments : std::vector<Arguments>{{"--beam", "0"},
+                                                           {"--temperature", "0"},
+                                                           {"--required-batch-size-multiple", "0"},
+                                                           {"--seed", "-2"},
+                                                           {"--seed", "4294967296"},
+                                                           {"--threads", "-1"},
+                                                           {"--distributed-rank", "1"},
+                                                           {"--post-process", "foo"},
+                                                           {"--dtype", "bf16"},
+                                                           {"--resume"},
+                                                           {"--no-repeat-ngram-size", "2"},
+                                                           {"--device", "tpu"}}) {
+    EXPECT_NE(error_of(arguments).find(arguments[0] == "--post-process" ? "foo" : arguments[0]),
+              std::string::npos)
+        << arguments[0] << ": " << error_of(arguments);
+  }
+  EXPECT_NE(error_of({"--bpe", "gpt2"}).find("--gpt2-encoder-json"), std::string::npos);
+  try {
+    parsed({"--device", "cuda:1"});
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kDevice);
+  }
+}
+
+TEST(CommandLine, HelpAndVersionNeedNothingElse) {
+  EXPECT_EQ(parse_command_line({"--help"}).action, Action::kHelp);
+  EXPECT_EQ(parse_command_line({"-h"}).action, Action::kHelp);
+  EXPECT_EQ(parse_command_line({"--version"}).action, Action::kVersion);
+  const std::string help = help_text();
+  for (const FlagSpec& spec : fairseq_flags()) {
+    EXPECT_NE(help.find(spec.name), std::string::npos) << spec.name;
+  }
+  for (const FlagSpec& spec : elbeam_flags()) {
+    EXPECT_NE(help.find(spec.name), std::string::npos) << spec.name;
+  }
+}
+
+TEST(Compat, QuirksFollowTheTable) {
+  EXPECT_TRUE(has_quirk(Compat::kFairseqMain, Quirk::kDropRaggedLastBatch));
+  EXPECT_FALSE(has_quirk(Compat::kFairseq0122, Quirk::kDropRaggedLastBatch));
+  EXPECT_TRUE(has_quirk(Compat::kFairseq0122, Quirk::kNgramBlockingIgnored));
+  for (const QuirkRow& row : quirks()) EXPECT_FALSE(has_quirk(Compat::kFixed, row.quirk));
+}
+
+}  // namespace
+}  // namespace elbeam::fairseq
