@@ -6,8 +6,8 @@ gigabytes of CUDA libraries that pip would install beside it, never touches the 
     python3 cmake/fetch_libtorch.py --deps .deps --version 2.11.0
 
 Result: <deps>/libtorch/{include,lib,LICENSE,NOTICE,elbeam-libtorch.json}. The folder can be moved:
-the libraries find each other through $ORIGIN. It appears by one rename, so an interrupted run leaves
-either nothing or the whole; a complete wheel in <deps>/wheels is reused by the next run.
+the libraries find each other through $ORIGIN. It appears by one rename, so an interrupted run
+leaves either nothing or the whole; a complete wheel in <deps>/wheels is reused by the next run.
 
 Standard library only; pip is called as a command. Exit status 0 when the folder is complete.
 """
@@ -40,21 +40,27 @@ class SetupError(Exception):
 def needed_libraries(library):
     """DT_NEEDED of an ELF file: the names that the loader will look for."""
     try:
-        text = subprocess.run(["readelf", "-d", str(library)], check=True, capture_output=True, text=True).stdout
+        text = subprocess.run(
+            ["readelf", "-d", str(library)], check=True, capture_output=True, text=True
+        ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SetupError(f"readelf cannot read {library}: {error}\n  mend it with: apt-get install binutils") from error
+        raise SetupError(
+            f"readelf cannot read {library}: {error}\n  mend it with: apt-get install binutils"
+        ) from error
     return re.findall(r"\(NEEDED\).*\[(.+)\]", text)
 
 
 class Wheel:
-    """A wheel file whose members are checked against the hashes of its RECORD when they are taken."""
+    """A wheel whose members are checked against the hashes of its RECORD when they are taken."""
 
     def __init__(self, path):
         self.path = path
         try:
             self.archive = zipfile.ZipFile(path)
         except (OSError, zipfile.BadZipFile) as error:
-            raise SetupError(f"{path} is not a wheel: {error}\n  mend it with: rm {path} && make setup") from error
+            raise SetupError(
+                f"{path} is not a wheel: {error}\n  mend it with: rm {path} && make setup"
+            ) from error
         self.names = self.archive.namelist()
         record = [name for name in self.names if name.endswith(".dist-info/RECORD")]
         if len(record) != 1:
@@ -86,7 +92,9 @@ class Wheel:
                     digest.update(block)
                     sink.write(block)
         except zipfile.BadZipFile as error:
-            raise SetupError(f"{self.path}: {name}: {error}\n  mend it with: rm {self.path} && make setup") from error
+            raise SetupError(
+                f"{self.path}: {name}: {error}\n  mend it with: rm {self.path} && make setup"
+            ) from error
         found = "sha256=" + base64.urlsafe_b64encode(digest.digest()).decode().rstrip("=")
         if self.hashes.get(name) != found:
             raise SetupError(
@@ -96,8 +104,20 @@ class Wheel:
 
 
 def pip_download(wheels, requirements, extra):
-    command = [sys.executable, "-m", "pip", "download", "--disable-pip-version-check", "--no-cache-dir",
-               "--only-binary=:all:", "--progress-bar=off", "--dest", str(wheels), *extra, *requirements]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--disable-pip-version-check",
+        "--no-cache-dir",
+        "--only-binary=:all:",
+        "--progress-bar=off",
+        "--dest",
+        str(wheels),
+        *extra,
+        *requirements,
+    ]
     if subprocess.run(command).returncode != 0:
         raise SetupError(
             "pip could not download " + " ".join(requirements) + "\n"
@@ -110,7 +130,10 @@ def pip_download(wheels, requirements, extra):
 def one_wheel(wheels, pattern):
     found = sorted(wheels.glob(pattern))
     if len(found) != 1:
-        raise SetupError(f"expected one {pattern} in {wheels}, found {len(found)}\n  mend it with: rm -r {wheels} && make setup")
+        raise SetupError(
+            f"expected one {pattern} in {wheels}, found {len(found)}\n"
+            f"  mend it with: rm -r {wheels} && make setup"
+        )
     return Wheel(found[0])
 
 
@@ -123,12 +146,16 @@ def cuda_requirements(metadata):
     toolkit = re.search(r"^Requires-Dist: cuda-toolkit\[[^\]]*\]\s*==\s*([\d.]+)", metadata, re.M)
     if toolkit:
         return [f"cuda-toolkit[cudart,cupti]=={toolkit.group(1)}"]
-    return [name + "==" + version for name, version in re.findall(
-        r"^Requires-Dist: (nvidia-cuda-(?:runtime|cupti)[\w-]*)\s*==\s*([\d.]+)", metadata, re.M)]
+    return [
+        name + "==" + version
+        for name, version in re.findall(
+            r"^Requires-Dist: (nvidia-cuda-(?:runtime|cupti)[\w-]*)\s*==\s*([\d.]+)", metadata, re.M
+        )
+    ]
 
 
 def take_libraries(torch, extra_wheels, folder):
-    """Unpacks libtorch_cpu.so and, again and again, what the loader will ask for and a wheel holds."""
+    """Unpacks libtorch_cpu.so and, in turn, all that the loader will ask for and a wheel holds."""
     waiting, done = ["libtorch_cpu.so"], set()
     while waiting:
         name = waiting.pop()
@@ -147,13 +174,23 @@ def take_libraries(torch, extra_wheels, folder):
 
 
 def check_loads(folder):
-    """Lets the loader load libtorch_cpu in a process of its own, without the caller's library path."""
-    clean = {key: value for key, value in os.environ.items() if key not in ("LD_LIBRARY_PATH", "LD_PRELOAD")}
+    """Has libtorch_cpu loaded in a process of its own, without the caller's library path."""
+    clean = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("LD_LIBRARY_PATH", "LD_PRELOAD")
+    }
     code = "import ctypes, sys; ctypes.CDLL(sys.argv[1])"
-    result = subprocess.run([sys.executable, "-c", code, str(folder / "lib" / "libtorch_cpu.so")],
-                            env=clean, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code, str(folder / "lib" / "libtorch_cpu.so")],
+        env=clean,
+        capture_output=True,
+        text=True,
+    )
     if result.returncode != 0:
-        raise SetupError(f"the loader refuses {folder}/lib/libtorch_cpu.so:\n{result.stderr.strip()}")
+        raise SetupError(
+            f"the loader refuses {folder}/lib/libtorch_cpu.so:\n{result.stderr.strip()}"
+        )
 
 
 def is_complete(folder, version):
@@ -169,12 +206,16 @@ def is_complete(folder, version):
 def unpack(torch, extra_wheels, folder, version):
     for name in torch.names:
         if name.startswith("torch/include/") and not name.endswith("/"):
-            torch.take(name, folder / name[len("torch/"):])
+            torch.take(name, folder / name[len("torch/") :])
         elif name.startswith(torch.info) and name.rpartition("/")[2] in ("LICENSE", "NOTICE"):
             torch.take(name, folder / name.rpartition("/")[2])
     take_libraries(torch, extra_wheels, folder / "lib")
     check_loads(folder)
-    files = {str(path.relative_to(folder)): path.stat().st_size for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {
+        str(path.relative_to(folder)): path.stat().st_size
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
     (folder / MARKER).write_text(json.dumps({"torch": version, "files": files}, indent=0) + "\n")
 
 
@@ -188,14 +229,22 @@ def fetch(deps, version, say):
         say(f"LibTorch {version}: already in {target}")
         return
     say(f"LibTorch {version}: downloading the PyPI wheel (about 530 MB; a minute at 10 MB/s) ...")
-    tag = ["--no-deps", "--python-version", WHEEL_PYTHON, "--implementation", "cp", "--abi", "cp" + WHEEL_PYTHON]
+    tag = [
+        "--no-deps",
+        "--python-version",
+        WHEEL_PYTHON,
+        "--implementation",
+        "cp",
+        "--abi",
+        "cp" + WHEEL_PYTHON,
+    ]
     pip_download(wheels, [f"torch=={version}"], tag)
     torch = one_wheel(wheels, f"torch-{version}-*.whl")
     requirements = cuda_requirements(torch.metadata())
     for stale in wheels.glob("nvidia_*.whl"):
         stale.unlink()
     if requirements:
-        say("LibTorch: downloading the CUDA runtime and CUPTI, which its loader asks for (about 15 MB) ...")
+        say("LibTorch: downloading CUDA's runtime and CUPTI, which its loader asks for (15 MB) ...")
         pip_download(wheels, requirements, [])
     say("LibTorch: unpacking the CPU half (about 520 MB on disk) and checking its hashes ...")
     shutil.rmtree(partial, ignore_errors=True)
@@ -209,8 +258,12 @@ def fetch(deps, version, say):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--deps", type=pathlib.Path, required=True, help="folder that receives libtorch/")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--deps", type=pathlib.Path, required=True, help="folder that receives libtorch/"
+    )
     parser.add_argument("--version", required=True, help="version of the torch wheel")
     options = parser.parse_args(arguments)
 

@@ -6,8 +6,8 @@
 1. Modules depend one way. ALLOWED is the picture; an include against it is an error.
 2. LibTorch's headers appear only where TORCH_MODULES says: they cost 15 s a file, and what does not
    see them can be built, sanitized and fuzzed in seconds.
-3. No file has more than 500 lines, no function of a source file more than 80. Generated tables (.inc)
-   are data and may be longer.
+3. No file has more than 500 lines, no function of a source file more than 80. Generated tables
+   (.inc) are data and may be longer.
 
 Prints one line per violation, "file:line: what, and what to do"; exit status 1 if there is any.
 """
@@ -77,7 +77,8 @@ def check_include(module, opening, target):
     if target == FACADE_HEADER and FACADE_MODULE not in allowed_closure(module):
         return f"{module} includes the facade {target}, which stands above it"
     if opening == '"' and first in ALLOWED and first not in allowed_closure(module):
-        return f"{module} includes {target}; it may use only: {', '.join(sorted(allowed_closure(module)))}"
+        usable = ", ".join(sorted(allowed_closure(module)))
+        return f"{module} includes {target}; it may use only: {usable}"
     return None
 
 
@@ -102,7 +103,9 @@ def check_function_lengths(path, lines):
                 length = number - start + 1
                 yield f"{path}:{start}: function of {length} lines; at most {MAX_FUNCTION_LINES}"
             start = None  # "};" ends a type or a table
-        elif re.match(r"(namespace|struct|class|enum|union|extern|template|using|#|//)\b|[#/]", line):
+        elif re.match(
+            r"(namespace|struct|class|enum|union|extern|template|using|#|//)\b|[#/]", line
+        ):
             start = None
         elif re.match(r"[A-Za-z_\[]", line):
             if line.rstrip().endswith(";"):
@@ -126,7 +129,9 @@ def check_tree(root):
     for path in source_files(root):
         lines = (root / path).read_text(encoding="utf-8").splitlines()
         if path.suffix in COUNTED_SUFFIXES and len(lines) > MAX_FILE_LINES:
-            problems.append(f"{path}:{MAX_FILE_LINES}: file of {len(lines)} lines; at most {MAX_FILE_LINES}")
+            problems.append(
+                f"{path}:{MAX_FILE_LINES}: file of {len(lines)} lines; at most {MAX_FILE_LINES}"
+            )
         if path.suffix in CPP_SUFFIXES:
             problems += check_includes(path, lines)
         if path.suffix in (".cpp", ".cu"):
@@ -135,8 +140,12 @@ def check_tree(root):
 
 
 def main(arguments):
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2])
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--root", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[2]
+    )
     root = parser.parse_args(arguments).root
     count = sum(1 for _ in source_files(root))
     if not (root / "backend").is_dir() or count == 0:

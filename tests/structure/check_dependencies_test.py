@@ -23,20 +23,34 @@ class CheckTree(unittest.TestCase):
             self.assertIn(word, problems[0])
 
     def test_a_tree_that_keeps_the_rules(self):
-        self.assertEqual(self.problems({
-            "backend/search/loop.cpp": '#include "search/loop.hpp"\n#include "text/x.hpp"\n#include "base/x.hpp"\n'
-                                       "#include <elbeam/options.hpp>\n#include <vector>\n",
-            "backend/runtime/generator.cpp": '#include <elbeam/generator.hpp>\n#include "model/x.hpp"\n'
-                                             "#include <ATen/ATen.h>\n",
-            "backend/cli/main.cpp": '#include "fairseq_bridge/x.hpp"\n#include "base/x.hpp"\n',
-            "tests/text/x_test.cpp": '#include "model/x.hpp"\n',
-        }), [])
+        self.assertEqual(
+            self.problems(
+                {
+                    "backend/search/loop.cpp": '#include "search/loop.hpp"\n#include "text/x.hpp"\n'
+                    '#include "base/x.hpp"\n'
+                    "#include <elbeam/options.hpp>\n#include <vector>\n",
+                    "backend/runtime/generator.cpp": "#include <elbeam/generator.hpp>\n"
+                    '#include "model/x.hpp"\n'
+                    "#include <ATen/ATen.h>\n",
+                    "backend/cli/main.cpp": '#include "fairseq_bridge/x.hpp"\n'
+                    '#include "base/x.hpp"\n',
+                    "tests/text/x_test.cpp": '#include "model/x.hpp"\n',
+                }
+            ),
+            [],
+        )
 
     def test_an_arrow_to_the_right(self):
-        self.assert_one({"backend/text/x.cpp": '\n#include "search/topk.hpp"\n'}, "backend/text/x.cpp:2", "search/topk.hpp")
+        self.assert_one(
+            {"backend/text/x.cpp": '\n#include "search/topk.hpp"\n'},
+            "backend/text/x.cpp:2",
+            "search/topk.hpp",
+        )
 
     def test_between_branches(self):
-        self.assert_one({"backend/attention/x.hpp": '#include "archive/checkpoint.hpp"\n'}, "attention includes")
+        self.assert_one(
+            {"backend/attention/x.hpp": '#include "archive/checkpoint.hpp"\n'}, "attention includes"
+        )
         self.assert_one({"eval/bleu.cpp": '#include "search/topk.hpp"\n'}, "eval includes")
 
     def test_libtorch_where_it_may_not_be(self):
@@ -47,7 +61,9 @@ class CheckTree(unittest.TestCase):
         self.assert_one({"backend/search/x.cpp": "#include <elbeam/generator.hpp>\n"}, "facade")
 
     def test_a_path_that_goes_around(self):
-        self.assert_one({"backend/text/x.cpp": '#include "../search/topk.hpp"\n'}, "leaves its folder")
+        self.assert_one(
+            {"backend/text/x.cpp": '#include "../search/topk.hpp"\n'}, "leaves its folder"
+        )
 
     def test_a_long_file(self):
         self.assertEqual(self.problems({"fairseq_bridge/x.py": "\n" * 500}), [])
@@ -55,7 +71,11 @@ class CheckTree(unittest.TestCase):
 
     def test_a_long_function(self):
         def function(lines):
-            return "namespace a {\n\nint f(\n    int x) {\n" + "  x;\n" * (lines - 3) + "}\n\n}  // namespace a\n"
+            return (
+                "namespace a {\n\nint f(\n    int x) {\n"
+                + "  x;\n" * (lines - 3)
+                + "}\n\n}  // namespace a\n"
+            )
 
         self.assertEqual(self.problems({"backend/base/x.cpp": function(79)}), [])
         self.assertEqual(self.problems({"backend/base/x.cpp": function(80)}), [])
@@ -63,10 +83,14 @@ class CheckTree(unittest.TestCase):
 
     def test_a_table_is_not_a_function(self):
         table = "constexpr int kTable[] = {\n" + "    1,\n" * 100 + "};\n"
-        self.assertEqual(self.problems({"backend/base/x.cpp": table, "backend/base/x.inc": "1,\n" * 600}), [])
+        self.assertEqual(
+            self.problems({"backend/base/x.cpp": table, "backend/base/x.inc": "1,\n" * 600}), []
+        )
 
     def test_build_folders_are_not_read(self):
-        self.assertEqual(self.problems({"build-asan/x.cpp": "\n" * 900, ".deps/x.hpp": "\n" * 900}), [])
+        self.assertEqual(
+            self.problems({"build-asan/x.cpp": "\n" * 900, ".deps/x.hpp": "\n" * 900}), []
+        )
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The set-up's unpacking, tried on small wheels made here: a wrong byte is found, an interrupted run
-is repaired by the next one, a complete one is left alone, a user's own link is never touched."""
+"""The set-up's unpacking, tried on small wheels made here: a wrong byte is found, the next run
+repairs an interrupted one and leaves a complete one alone, a user's own link is never touched."""
 
 import base64
 import hashlib
@@ -7,8 +7,8 @@ import pathlib
 import sys
 import tempfile
 import unittest
-from unittest import mock
 import zipfile
+from unittest import mock
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "cmake"))
 import fetch_libtorch  # noqa: E402
@@ -21,7 +21,10 @@ TORCH = {
     "torch-9.dist-info/METADATA": b"Requires-Dist: cuda-toolkit[cudart,cupti]==13.0.2; x\n",
     "torch-9.dist-info/LICENSE": b"licence",
 }
-CUDART = {"nvidia/cu13/lib/libcudart.so.13": b"cudart", "nvidia_cuda_runtime-1.dist-info/METADATA": b""}
+CUDART = {
+    "nvidia/cu13/lib/libcudart.so.13": b"cudart",
+    "nvidia_cuda_runtime-1.dist-info/METADATA": b"",
+}
 NEEDED = {"libtorch_cpu.so": ["libc10.so", "libcudart.so.13", "libm.so.6"]}
 
 
@@ -58,7 +61,9 @@ class Fetch(unittest.TestCase):
     def pip_download(self, wheels, requirements, extra):
         self.downloads += requirements
         if requirements[0].startswith("torch"):
-            write_wheel(wheels / (requirements[0].replace("==", "-") + "-py3.whl"), TORCH, self.damage)
+            write_wheel(
+                wheels / (requirements[0].replace("==", "-") + "-py3.whl"), TORCH, self.damage
+            )
         else:
             write_wheel(wheels / "nvidia_cuda_runtime-1.whl", CUDART)
 
@@ -68,8 +73,10 @@ class Fetch(unittest.TestCase):
     def test_takes_only_what_the_loader_needs(self):
         self.fetch()
         target = self.deps / "libtorch"
-        self.assertEqual(sorted(path.name for path in (target / "lib").iterdir()),
-                         ["libc10.so", "libcudart.so.13", "libtorch_cpu.so"])
+        self.assertEqual(
+            sorted(path.name for path in (target / "lib").iterdir()),
+            ["libc10.so", "libcudart.so.13", "libtorch_cpu.so"],
+        )
         self.assertTrue((target / "include/ATen/ATen.h").exists())
         self.assertTrue((target / "LICENSE").exists())
         self.assertEqual(self.downloads, ["torch==9", "cuda-toolkit[cudart,cupti]==13.0.2"])
@@ -102,14 +109,18 @@ class Fetch(unittest.TestCase):
 
     def test_a_wrong_byte_is_refused_by_name(self):
         self.damage = ("torch/lib/libc10.so",)
-        with self.assertRaisesRegex(fetch_libtorch.SetupError, "libc10.so: expected sha256=.*\n.*make setup"):
+        with self.assertRaisesRegex(
+            fetch_libtorch.SetupError, "libc10.so: expected sha256=.*\n.*make setup"
+        ):
             self.fetch()
         self.assertFalse((self.deps / "libtorch").exists())
 
     def test_a_library_that_no_wheel_holds_is_named(self):
-        with mock.patch.dict(NEEDED, {"libc10.so": ["libcupti.so.13"]}):
-            with self.assertRaisesRegex(fetch_libtorch.SetupError, "libcupti.so.13"):
-                self.fetch()
+        with (
+            mock.patch.dict(NEEDED, {"libc10.so": ["libcupti.so.13"]}),
+            self.assertRaisesRegex(fetch_libtorch.SetupError, "libcupti.so.13"),
+        ):
+            self.fetch()
 
     def test_a_link_of_the_user_is_left_alone(self):
         own = self.deps.parent / "own"
@@ -122,10 +133,15 @@ class Fetch(unittest.TestCase):
         self.assertTrue((self.deps / "libtorch").is_symlink())
 
     def test_older_torch_names_packages_instead_of_the_toolkit(self):
-        metadata = ("Requires-Dist: nvidia-cuda-runtime-cu12==12.8.90; x\n"
-                    "Requires-Dist: nvidia-cuda-cupti-cu12==12.8.90; x\nRequires-Dist: nvidia-nccl-cu12==2.27.3; x\n")
-        self.assertEqual(fetch_libtorch.cuda_requirements(metadata),
-                         ["nvidia-cuda-runtime-cu12==12.8.90", "nvidia-cuda-cupti-cu12==12.8.90"])
+        metadata = (
+            "Requires-Dist: nvidia-cuda-runtime-cu12==12.8.90; x\n"
+            "Requires-Dist: nvidia-cuda-cupti-cu12==12.8.90; x\n"
+            "Requires-Dist: nvidia-nccl-cu12==2.27.3; x\n"
+        )
+        self.assertEqual(
+            fetch_libtorch.cuda_requirements(metadata),
+            ["nvidia-cuda-runtime-cu12==12.8.90", "nvidia-cuda-cupti-cu12==12.8.90"],
+        )
         self.assertEqual(fetch_libtorch.cuda_requirements("Requires-Dist: sympy\n"), [])
 
 
