@@ -145,25 +145,24 @@ TEST(CommandLine, DefaultsOfWhatIsNotBuiltAreAccepted) {
   EXPECT_THROW(parsed({"--task", "masked_lm"}), Error);
 }
 
-TEST(CommandLine, OptionsReachTheirFields) {
-  const GenerateOptions options = parsed({"--beam",
-                                          "4",
-                                          "--nbest",
-                                          "2",
-                                          "--max-len-a",
-                                          "1.5",
-                                          "--max-len-b",
-                                          "7",
-                                          "--min-len",
-                                          "3",
-                                          "--lenpen",
-                                          "0.5",
-                                          "--unkpen",
-                                          "2",
-                                          "--unnormalized",
-                                          "--temperature",
-                                          "0.7",
-                                          "--gen-subset",
+TEST(CommandLine, SearchOptionsReachTheirFields) {
+  const SearchOptions search =
+      parsed({"--beam", "4", "--nbest", "2", "--max-len-a", "1.5", "--max-len-b", "7", "--min-len",
+              "3", "--lenpen", "0.5", "--unkpen", "2", "--unnormalized", "--temperature", "0.7"})
+          .search;
+  EXPECT_EQ(search.beam, 4);
+  EXPECT_EQ(search.nbest, 2);
+  EXPECT_EQ(search.max_len_a, 1.5);
+  EXPECT_EQ(search.max_len_b, 7);
+  EXPECT_EQ(search.min_len, 3);
+  EXPECT_EQ(search.lenpen, 0.5);
+  EXPECT_EQ(search.unk_penalty, 2);
+  EXPECT_FALSE(search.normalize_scores);
+  EXPECT_EQ(search.temperature, 0.7);
+}
+
+TEST(CommandLine, DataAndOutputOptionsReachTheirFields) {
+  const GenerateOptions options = parsed({"--gen-subset",
                                           "valid",
                                           "-s",
                                           "de",
@@ -176,37 +175,19 @@ TEST(CommandLine, OptionsReachTheirFields) {
                                           "--prefix-size",
                                           "2",
                                           "--truncate-source",
-                                          "--engine",
-                                          "torchscript",
-                                          "--attention",
-                                          "el",
-                                          "--dtype",
-                                          "fp64",
-                                          "--threads",
-                                          "3",
                                           "--stats",
                                           "s.json",
-                                          "--compat",
-                                          "fairseq-main",
                                           "--quiet",
                                           "--json",
-                                          "--checkpoint-suffix=-x",
                                           "--distributed-world-size",
                                           "3",
                                           "--distributed-rank",
                                           "2",
                                           "--remove-bpe",
                                           "--no-repeat-ngram-size",
-                                          "3"});
-  EXPECT_EQ(options.search.beam, 4);
-  EXPECT_EQ(options.search.nbest, 2);
-  EXPECT_EQ(options.search.max_len_a, 1.5);
-  EXPECT_EQ(options.search.max_len_b, 7);
-  EXPECT_EQ(options.search.min_len, 3);
-  EXPECT_EQ(options.search.lenpen, 0.5);
-  EXPECT_EQ(options.search.unk_penalty, 2);
-  EXPECT_FALSE(options.search.normalize_scores);
-  EXPECT_EQ(options.search.temperature, 0.7);
+                                          "3",
+                                          "--compat",
+                                          "fairseq-main"});
   EXPECT_EQ(options.data.subset, "valid");
   EXPECT_EQ(options.data.source_lang, "de");
   EXPECT_EQ(options.data.target_lang, "en");
@@ -216,11 +197,6 @@ TEST(CommandLine, OptionsReachTheirFields) {
   EXPECT_EQ(options.batch.multiple, 8);
   EXPECT_EQ(options.shuffle_seed, 7U);
   EXPECT_EQ(options.prefix_size, 2);
-  EXPECT_EQ(options.load.model_path, "model-x.pt");
-  EXPECT_EQ(options.load.engine, Engine::kTorchScript);
-  EXPECT_EQ(options.load.attention, Attention::kEl);
-  EXPECT_EQ(options.load.dtype, DType::kFp64);
-  EXPECT_EQ(options.load.threads, 3);
   EXPECT_EQ(options.stats_path, "s.json");
   EXPECT_EQ(options.compat, Compat::kFairseqMain);
   EXPECT_TRUE(options.output.quiet && options.output.json);
@@ -228,6 +204,17 @@ TEST(CommandLine, OptionsReachTheirFields) {
   EXPECT_EQ(options.shards, 3);
   EXPECT_EQ(options.shard, 2);
   EXPECT_EQ(options.warn_about, std::vector<Quirk>{Quirk::kNgramBlockingIgnored});
+}
+
+TEST(CommandLine, ModelOptionsReachTheirFields) {
+  const LoadOptions load = parsed({"--checkpoint-suffix=-x", "--engine", "torchscript",
+                                   "--attention", "el", "--dtype", "fp64", "--threads", "3"})
+                               .load;
+  EXPECT_EQ(load.model_path, "model-x.pt");
+  EXPECT_EQ(load.engine, Engine::kTorchScript);
+  EXPECT_EQ(load.attention, Attention::kEl);
+  EXPECT_EQ(load.dtype, DType::kFp64);
+  EXPECT_EQ(load.threads, 3);
 }
 
 TEST(CommandLine, DefaultsAreFairseqs) {

@@ -70,10 +70,12 @@ def batches():
 
 
 def rows():
-    """Row order of collate for up to 16 sentences, where torch's sort is stable on every processor."""
+    """Row order of collate; torch's sort is not stable from 17 rows on."""
     out = []
-    for size in (1, 2, 7, 16):
-        lengths = [RNG.randint(1, 4) for _ in range(size)]
+    for size, longest in [(1, 4), (2, 4), (7, 4), (16, 4), (17, 3), (40, 9), (64, 5), (150, 30), (300, 20)]:
+        lengths = [RNG.randint(1, longest) for _ in range(size)]
+        if size % 2 == 0:
+            lengths.sort()
         samples = [{"id": i, "source": torch.full((n,), 5)} for i, n in enumerate(lengths)]
         out.append({"lengths": lengths, "ids": collate(samples, 1, 2)["id"].tolist()})
     return out

@@ -1,0 +1,184 @@
+"""elbeam-generate as a user's shell sees it: exit codes, messages, closed pipes and signals.
+
+The tests that decode need a model and its data: ../shared/models (or ELBEAM_SHARED); they skip without.
+"""
+
+import json
+import os
+import pathlib
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = pathlib.Path(os.environ.get("ELBEAM_BIN_DIR", ROOT / "build" / "bin")) / "elbeam-generate"
+SHARED = pathlib.Path(os.environ.get("ELBEAM_SHARED", ROOT.parent / "shared"))
+MODEL = SHARED / "models" / "multi30k_de_en"
+
+
+def run(*arguments, **options):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120,
+                          **options)
+
+
+def write_split(folder, split="test", sentences=((4, 5, 2), (5, 2))):
+    """A data-bin folder of a tiny made-up language pair a-b."""
+    for side in "ab":
+        (folder / f"dict.{side}.txt").write_text("x 3\ny 2\nz 1\n")
+        index = b"MMIDIDX\0\0" + struct.pack("<QBQ", 1, 8, len(sentences))
+        index += struct.pack(f"<{len(sentences)}i", *map(len, sentences))
+        offset, pointers = 0, []
+        for sentence in sentences:
+            pointers.append(offset)
+            offset += 2 * len(sentence)
+        index += struct.pack(f"<{len(sentences)}q", *pointers)
+        tokens = [token for sentence in sentences for token in sentence]
+        (folder / f"{split}.a-b.{side}.idx").write_bytes(index)
+        (folder / f"{split}.a-b.{side}.bin").write_bytes(struct.pack(f"<{len(tokens)}H", *tokens))
+
+
+class CommandLine(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="elbeam-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def assert_fails(self, status, result, *parts):
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertEqual(result.stdout, "")
+        last = result.stderr.strip().splitlines()[-1]
+        self.assertTrue(last.startswith("elbeam-generate: error: "), last)
+        for part in parts:
+            self.assertIn(str(part), last)
+
+    def test_help_and_version(self):
+        result = run("--help")
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("--post-process", result.stdout)
+        self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
+        self.assertRegex(run("--version").stdout, r"^elbeam-generate \d+\.\d+\.\d+\n$")
+
+    def test_usage_errors_exit_2(self):
+        self.assert_fails(2, run(), "the following arguments are required: data")
+        self.assert_fails(2, run("d"), "--path required for generation!")
+        self.assert_fails(2, run("d", "--path", "m", "--foo", "1"), "unrecognized arguments: --foo 1")
+        self.assert_fails(2, run("d", "--path", "m", "--beam", "x"), "argument --beam: invalid int value: 'x'")
+        self.assert_fails(2, run("d", "--path", "m", "--task", "x"), "argument --task: invalid choice: 'x'")
+        self.assert_fails(2, run("d", "--path", "m", "--sampling"), "--sampling is not supported yet")
+        self.assert_fails(2, run("d", "--path", "m", "--dtype", "bf16"), "--dtype bf16 is not supported yet")
+        self.assert_fails(2, run("d", "--path", "m", "--beam", "0"), "--beam")
+
+    def test_missing_device_exits_4(self):
+        self.assert_fails(4, run("d", "--path", "m", "--device", "cuda"), "--device cuda")
+
+    def test_missing_data_exits_3(self):
+        self.assert_fails(3, run(self.folder / "no", "--path", "m.pt"), self.folder / "no")
+        self.assert_fails(2, run(self.folder, "--path", "m.pt"), "could not infer the language pair")
+        self.assert_fails(3, run(self.folder, "--path", "m.pt", "-s", "a", "-t", "b"), "dict.a.txt")
+
+    def test_missing_and_wrong_model_exit_3(self):
+        write_split(self.folder)
+        self.assert_fails(3, run(self.folder, "--path", self.folder / "no.pt"), self.folder / "no.pt")
+        self.assert_fails(3, run(self.folder, "--path", self.folder / "dict.a.txt"), "dict.a.txt")
+        (self.folder / "empty.pt").write_bytes(b"")
+        self.assert_fails(3, run(self.folder, "--path", self.folder / "empty.pt"), "empty.pt")
+
+    def test_bad_dictionary_exits_3(self):
+        write_split(self.folder)
+        (self.folder / "dict.b.txt").write_text("x 3\nx 2\n")
+        self.assert_fails(3, run(self.folder, "--path", "m.pt"), "dict.b.txt")
+
+
+@unittest.skipUnless(MODEL.is_dir(), f"{MODEL} is not here")
+class Decoding(unittest.TestCase):
+    COMMON = (MODEL / "data-bin", "--path", MODEL / "checkpoint_best.pt", "--gen-subset", "valid",
+              "--threads", "1", "--beam", "1", "--batch-size", "8", "--required-batch-size-multiple", "1")
+
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="elbeam-cli-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+
+    def start(self, *arguments, **options):
+        process = subprocess.Popen([PROGRAM, *map(str, self.COMMON), *map(str, arguments)], text=True,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        self.addCleanup(process.kill)
+        return process
+
+    def test_closed_output_is_an_error_and_no_signal(self):
+        process = self.start()
+        process.stdout.readline()
+        process.stdout.close()
+        error = process.stderr.read()
+        self.assertEqual(process.wait(60), 3, error)
+        self.assertIn("elbeam-generate: error: standard output: cannot write: Broken pipe", error)
+        process.stderr.close()
+
+    def test_full_disk_is_an_error(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, *map(str, self.COMMON)], stdout=full, stderr=subprocess.PIPE,
+                                    text=True, timeout=120)
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn("No space left on device", result.stderr)
+
+    def test_signals_stop_at_once_and_keep_what_is_finished(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(signal=number):
+                process = self.start()
+                first = process.stdout.readline()
+                process.send_signal(number)
+                # Not communicate(): it would lose what readline() has buffered.
+                output, error = process.stdout.read(), process.stderr.read()
+                self.assertEqual(process.wait(60), 128 + number, error)
+                process.stdout.close()
+                process.stderr.close()
+                lines = (first + output).splitlines()
+                self.assertTrue(lines[-1].startswith("P-"), lines[-1])  # whole sentences only
+                sources = sum(line.startswith("S-") for line in lines)
+                self.assertEqual(sources, sum(line.startswith("P-") for line in lines))
+                self.assertLess(sources, 1014)  # the size of the split: it did stop
+                self.assertNotIn("Generate valid", output)
+
+    def test_signal_while_loading(self):
+        process = self.start("--stats")
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=60)
+        self.assertIn(process.returncode, (130, -signal.SIGINT), error)
+
+    def test_results_path_holds_what_stdout_would(self):
+        few = ("--max-source-positions", "6", "--skip-invalid-size-inputs-valid-test")
+        direct = run(*self.COMMON, *few)
+        self.assertEqual(direct.returncode, 0, direct.stderr)
+        folder = self.folder / "new" / "folder"
+        filed = run(*self.COMMON, *few, "--results-path", folder)
+        self.assertEqual((filed.returncode, filed.stdout), (0, ""), filed.stderr)
+        self.assertEqual((folder / "generate-valid.txt").read_text(), direct.stdout)
+        self.assertIn("Generate valid with beam=1: BLEU4 = ", direct.stdout.splitlines()[-1])
+
+    def test_statistics_are_json(self):
+        path = self.folder / "stats.json"
+        result = run(*self.COMMON, "--max-source-positions", "6", "--skip-invalid-size-inputs-valid-test",
+                     "--stats", path, "--quiet")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        stats = json.loads(path.read_text())
+        self.assertGreater(stats["sentences"], 0)
+        self.assertEqual(stats["engine"], "native")
+
+    def test_too_little_memory_exits_4(self):
+        # Enough for the program and the model, too little for these caches.
+        result = run(*self.COMMON, "--beam", "500", "--batch-size", "1014", "--max-tokens", "1000000",
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)))
+        self.assertEqual(result.returncode, 4, result.stderr)
+        self.assertIn("elbeam-generate: error: ", result.stderr)
+
+    def test_sentence_beyond_the_positions_exits_3(self):
+        result = run(*self.COMMON, "--max-source-positions", "6")
+        self.assertEqual(result.returncode, 3)
+        self.assertRegex(result.stderr, r"error: Size of sample #\d+ is invalid \(=\(\d+, \d+\)\) since "
+                                        r"max_positions=\(6, 1024\), skip this example")
+
+
+if __name__ == "__main__":
+    unittest.main()
