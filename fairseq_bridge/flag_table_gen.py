@@ -96,8 +96,16 @@ def literals(value, width=86):
 def main():
     print("// Made by flag_table_gen.py from stock fairseq's own parser; do not edit.")
     print("// clang-format off")
-    for (name, alias, value_kind, arity, const, default, choices), when in sorted(conditions().items()):
-        tokens = [f'{{"{name}",', f'"{alias}",', f"FlagKind::{value_kind},", f"Arity::{arity},", f'"{const}",']
+    for (name, alias, value_kind, arity, const, default, choices), when in sorted(
+        conditions().items()
+    ):
+        tokens = [
+            f'{{"{name}",',
+            f'"{alias}",',
+            f"FlagKind::{value_kind},",
+            f"Arity::{arity},",
+            f'"{const}",',
+        ]
         for value, end in ((default, ","), (choices, ","), (",".join(when), "},")):
             parts = literals(value)
             tokens += parts[:-1] + [parts[-1] + end]

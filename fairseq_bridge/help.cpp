@@ -72,6 +72,8 @@ void add_all(po::options_description& group, std::span<const FlagSpec> specs, Fl
   std::set<std::string_view> seen;  // conditional options may have several rows
   for (const FlagSpec& spec : specs) {
     const FlagPolicy& policy = flag_policy(spec.name);
+    const bool other_task = spec.condition == "task=language_modeling";
+    if (other_task && status == FlagStatus::kImplemented) continue;  // translation's row is shown
     if (policy.status == status && seen.insert(spec.name).second) add(group, spec, policy);
   }
 }

@@ -1,6 +1,7 @@
 #include "fairseq_bridge/output_file.hpp"
 
 #include "base/check.hpp"
+#include "fairseq_bridge/interrupt.hpp"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -38,7 +39,12 @@ void OutputFile::flush() {
   std::string_view rest = pending_;
   while (!rest.empty()) {
     const ssize_t written = ::write(fd_, rest.data(), rest.size());
-    if (written < 0 && errno == EINTR) continue;
+    if (written < 0 && errno == EINTR) {
+      // A reader that has stopped reading must not keep the process from ending.
+      ELBEAM_CHECK(interrupting_signal() == 0, ErrorCode::kInterrupted, name_,
+                   ": interrupted while writing");
+      continue;
+    }
     ELBEAM_CHECK(written > 0, ErrorCode::kIo, name_, ": cannot write: ", std::strerror(errno));
     rest.remove_prefix(static_cast<std::size_t>(written));
   }

@@ -21,7 +21,8 @@ class OutputFile {
   OutputFile& operator=(OutputFile&&) = delete;
 
   void append(std::string_view text) { pending_ += text; }
-  // Throws Error(kIo). Needs SIGPIPE to be ignored (ignore_broken_pipes).
+  // Throws Error(kIo), and kInterrupted for a signal that came while the write was blocked. Needs
+  // SIGPIPE to be ignored (ignore_broken_pipes).
   void flush();
 
  private:

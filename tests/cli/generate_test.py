@@ -6,6 +6,7 @@ The tests that decode need a model and its data: ../shared/models (or ELBEAM_SHA
 import json
 import os
 import pathlib
+import pty
 import resource
 import shutil
 import signal
@@ -21,8 +22,9 @@ MODEL = SHARED / "models" / "multi30k_de_en"
 
 
 def run(*arguments, **options):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120,
-                          **options)
+    return subprocess.run(
+        [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options
+    )
 
 
 def write_split(folder, split="test", sentences=((4, 5, 2), (5, 2))):
@@ -64,11 +66,21 @@ class CommandLine(unittest.TestCase):
     def test_usage_errors_exit_2(self):
         self.assert_fails(2, run(), "the following arguments are required: data")
         self.assert_fails(2, run("d"), "--path required for generation!")
-        self.assert_fails(2, run("d", "--path", "m", "--foo", "1"), "unrecognized arguments: --foo 1")
-        self.assert_fails(2, run("d", "--path", "m", "--beam", "x"), "argument --beam: invalid int value: 'x'")
-        self.assert_fails(2, run("d", "--path", "m", "--task", "x"), "argument --task: invalid choice: 'x'")
-        self.assert_fails(2, run("d", "--path", "m", "--sampling"), "--sampling is not supported yet")
-        self.assert_fails(2, run("d", "--path", "m", "--dtype", "bf16"), "--dtype bf16 is not supported yet")
+        self.assert_fails(
+            2, run("d", "--path", "m", "--foo", "1"), "unrecognized arguments: --foo 1"
+        )
+        self.assert_fails(
+            2, run("d", "--path", "m", "--beam", "x"), "argument --beam: invalid int value: 'x'"
+        )
+        self.assert_fails(
+            2, run("d", "--path", "m", "--task", "x"), "argument --task: invalid choice: 'x'"
+        )
+        self.assert_fails(
+            2, run("d", "--path", "m", "--sampling"), "--sampling is not supported yet"
+        )
+        self.assert_fails(
+            2, run("d", "--path", "m", "--dtype", "bf16"), "--dtype bf16 is not supported yet"
+        )
         self.assert_fails(2, run("d", "--path", "m", "--beam", "0"), "--beam")
 
     def test_missing_device_exits_4(self):
@@ -76,12 +88,16 @@ class CommandLine(unittest.TestCase):
 
     def test_missing_data_exits_3(self):
         self.assert_fails(3, run(self.folder / "no", "--path", "m.pt"), self.folder / "no")
-        self.assert_fails(2, run(self.folder, "--path", "m.pt"), "could not infer the language pair")
+        self.assert_fails(
+            2, run(self.folder, "--path", "m.pt"), "could not infer the language pair"
+        )
         self.assert_fails(3, run(self.folder, "--path", "m.pt", "-s", "a", "-t", "b"), "dict.a.txt")
 
     def test_missing_and_wrong_model_exit_3(self):
         write_split(self.folder)
-        self.assert_fails(3, run(self.folder, "--path", self.folder / "no.pt"), self.folder / "no.pt")
+        self.assert_fails(
+            3, run(self.folder, "--path", self.folder / "no.pt"), self.folder / "no.pt"
+        )
         self.assert_fails(3, run(self.folder, "--path", self.folder / "dict.a.txt"), "dict.a.txt")
         (self.folder / "empty.pt").write_bytes(b"")
         self.assert_fails(3, run(self.folder, "--path", self.folder / "empty.pt"), "empty.pt")
@@ -94,16 +110,31 @@ class CommandLine(unittest.TestCase):
 
 @unittest.skipUnless(MODEL.is_dir(), f"{MODEL} is not here")
 class Decoding(unittest.TestCase):
-    COMMON = (MODEL / "data-bin", "--path", MODEL / "checkpoint_best.pt", "--gen-subset", "valid",
-              "--threads", "1", "--beam", "1", "--batch-size", "8", "--required-batch-size-multiple", "1")
+    COMMON = (
+        MODEL / "data-bin",
+        "--path",
+        MODEL / "checkpoint_best.pt",
+        "--gen-subset",
+        "valid",
+        "--threads",
+        "1",
+        "--beam",
+        "1",
+        "--batch-size",
+        "8",
+        "--required-batch-size-multiple",
+        "1",
+    )
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="elbeam-cli-"))
         self.addCleanup(shutil.rmtree, self.folder)
 
     def start(self, *arguments, **options):
-        process = subprocess.Popen([PROGRAM, *map(str, self.COMMON), *map(str, arguments)], text=True,
-                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+        options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        process = subprocess.Popen(
+            [PROGRAM, *map(str, self.COMMON), *map(str, arguments)], text=True, **options
+        )
         self.addCleanup(process.kill)
         return process
 
@@ -118,8 +149,13 @@ class Decoding(unittest.TestCase):
 
     def test_full_disk_is_an_error(self):
         with open("/dev/full", "w") as full:
-            result = subprocess.run([PROGRAM, *map(str, self.COMMON)], stdout=full, stderr=subprocess.PIPE,
-                                    text=True, timeout=120)
+            result = subprocess.run(
+                [PROGRAM, *map(str, self.COMMON)],
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=120,
+            )
         self.assertEqual(result.returncode, 3, result.stderr)
         self.assertIn("No space left on device", result.stderr)
 
@@ -157,10 +193,37 @@ class Decoding(unittest.TestCase):
         self.assertEqual((folder / "generate-valid.txt").read_text(), direct.stdout)
         self.assertIn("Generate valid with beam=1: BLEU4 = ", direct.stdout.splitlines()[-1])
 
+    def test_progress_bar_is_for_terminals(self):
+        few = ("--max-source-positions", "6", "--skip-invalid-size-inputs-valid-test")
+        for option, shown in (((), True), (("--no-progress-bar",), False)):
+            with self.subTest(option=option):
+                terminal, end = pty.openpty()
+                process = self.start(*few, *option, stderr=end)
+                os.close(end)
+                process.stdout.read()
+                log = b""
+                try:
+                    while chunk := os.read(terminal, 65536):
+                        log += chunk
+                except OSError:  # the other end is closed
+                    pass
+                os.close(terminal)
+                process.stdout.close()
+                self.assertEqual(process.wait(60), 0, log)
+                self.assertEqual(b" sentences/s, " in log.split(b"Translated")[0], shown, log)
+        self.assertNotIn(" left", run(*self.COMMON, *few).stderr)
+
     def test_statistics_are_json(self):
         path = self.folder / "stats.json"
-        result = run(*self.COMMON, "--max-source-positions", "6", "--skip-invalid-size-inputs-valid-test",
-                     "--stats", path, "--quiet")
+        result = run(
+            *self.COMMON,
+            "--max-source-positions",
+            "6",
+            "--skip-invalid-size-inputs-valid-test",
+            "--stats",
+            path,
+            "--quiet",
+        )
         self.assertEqual(result.returncode, 0, result.stderr)
         stats = json.loads(path.read_text())
         self.assertGreater(stats["sentences"], 0)
@@ -168,16 +231,27 @@ class Decoding(unittest.TestCase):
 
     def test_too_little_memory_exits_4(self):
         # Enough for the program and the model, too little for these caches.
-        result = run(*self.COMMON, "--beam", "500", "--batch-size", "1014", "--max-tokens", "1000000",
-                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)))
+        result = run(
+            *self.COMMON,
+            "--beam",
+            "500",
+            "--batch-size",
+            "1014",
+            "--max-tokens",
+            "1000000",
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
+        )
         self.assertEqual(result.returncode, 4, result.stderr)
         self.assertIn("elbeam-generate: error: ", result.stderr)
 
     def test_sentence_beyond_the_positions_exits_3(self):
         result = run(*self.COMMON, "--max-source-positions", "6")
         self.assertEqual(result.returncode, 3)
-        self.assertRegex(result.stderr, r"error: Size of sample #\d+ is invalid \(=\(\d+, \d+\)\) since "
-                                        r"max_positions=\(6, 1024\), skip this example")
+        self.assertRegex(
+            result.stderr,
+            r"error: Size of sample #\d+ is invalid \(=\(\d+, \d+\)\) since "
+            r"max_positions=\(6, 1024\), skip this example",
+        )
 
 
 if __name__ == "__main__":

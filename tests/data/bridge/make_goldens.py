@@ -26,7 +26,16 @@ RNG = random.Random(20260131)
 
 def permutations():
     out = []
-    for seed, size in [(0, 1), (1, 2), (2, 5), (2, 16), (3, 17), (8, 64), (4294967295, 100), (2, 257)]:
+    for seed, size in [
+        (0, 1),
+        (1, 2),
+        (2, 5),
+        (2, 16),
+        (3, 17),
+        (8, 64),
+        (4294967295, 100),
+        (2, 257),
+    ]:
         out.append({"seed": seed, "values": np.random.RandomState(seed).permutation(size).tolist()})
     return out
 
@@ -44,12 +53,25 @@ def orders():
                 source = [RNG.randint(1, 6) for _ in range(50)]
                 target = [RNG.randint(1, 6) for _ in range(50)]
                 dataset = LanguagePairDataset(
-                    [None] * 50, source, Dict(), [None] * 50 if has_target else None,
-                    target if has_target else None, Dict(), shuffle=shuffle)
+                    [None] * 50,
+                    source,
+                    Dict(),
+                    [None] * 50 if has_target else None,
+                    target if has_target else None,
+                    Dict(),
+                    shuffle=shuffle,
+                )
                 with data_utils.numpy_seed(seed + 1):
                     values = dataset.ordered_indices().tolist()
-                out.append({"shuffle": shuffle, "numpy_seed": seed + 1, "source": source,
-                            "target": target if has_target else None, "values": values})
+                out.append(
+                    {
+                        "shuffle": shuffle,
+                        "numpy_seed": seed + 1,
+                        "source": source,
+                        "target": target if has_target else None,
+                        "values": values,
+                    }
+                )
     return out
 
 
@@ -62,17 +84,35 @@ def batches():
         max_tokens = RNG.choice([-1, 12, 13, 20, 36, 50, 100])
         max_sentences = RNG.choice([-1, 0, 1, 2, 3, 7, 8, 9, 16])
         multiple = RNG.choice([1, 1, 2, 3, 4, 8])
-        result = batch_by_size_vec(np.arange(len(sizes)), np.array(sizes), max_tokens, max_sentences,
-                                   multiple)
-        out.append({"sizes": sizes, "max_tokens": max_tokens, "max_sentences": max_sentences,
-                    "multiple": multiple, "batches": [len(b) for b in result]})
+        result = batch_by_size_vec(
+            np.arange(len(sizes)), np.array(sizes), max_tokens, max_sentences, multiple
+        )
+        out.append(
+            {
+                "sizes": sizes,
+                "max_tokens": max_tokens,
+                "max_sentences": max_sentences,
+                "multiple": multiple,
+                "batches": [len(b) for b in result],
+            }
+        )
     return out
 
 
 def rows():
     """Row order of collate; torch's sort is not stable from 17 rows on."""
     out = []
-    for size, longest in [(1, 4), (2, 4), (7, 4), (16, 4), (17, 3), (40, 9), (64, 5), (150, 30), (300, 20)]:
+    for size, longest in [
+        (1, 4),
+        (2, 4),
+        (7, 4),
+        (16, 4),
+        (17, 3),
+        (40, 9),
+        (64, 5),
+        (150, 30),
+        (300, 20),
+    ]:
         lengths = [RNG.randint(1, longest) for _ in range(size)]
         if size % 2 == 0:
             lengths.sort()
@@ -101,29 +141,90 @@ def bleu():
 
 
 COMMANDS = [
-    [], ["d"], ["d", "e"], ["d", "--beam", "3"], ["--beam=3", "d"], ["d", "--beam", "x"], ["d", "--beam"],
-    ["d", "--beam", "--nbest", "2"], ["d", "--beam", "2", "--beam", "7"], ["d", "--lenpen", "-1.5"],
-    ["d", "--lenpen", "-1e5"], ["d", "--unkpen", "-.5"], ["d", "--lenpen", "1e2"], ["d", "--lenpen", "inf"],
-    ["d", "--lenpen", "1_0.5"], ["d", "--lenpen", "1__0"], ["d", "--beam", " 4 "], ["d", "--beam", "1_000"],
-    ["d", "--beam", "4.0"], ["d", "--bea", "3"], ["d", "--foo"], ["d", "--foo", "bar"], ["--foo", "d", "e"],
-    ["--foo=1", "d"], ["d", "--remove-bpe"], ["d", "--remove-bpe", "sentencepiece"], ["--remove-bpe", "d"],
-    ["--remove-bpe=@@ ", "d"], ["d", "--post-process", "--quiet"], ["d", "--quiet=1"], ["d", "-s", "de"],
-    ["d", "-sde", "-t=en"], ["d", "--source-lang=de", "-s", "fr"], ["d", "--task", "foo"],
-    ["d", "--scoring", "blue"], ["d", "--gpt2-encoder-json", "x"],
-    ["d", "--bpe", "gpt2", "--gpt2-encoder-json", "x"], ["d", "--bpe-codes", "c"],
-    ["d", "--bpe", "subword_nmt", "--bpe-codes", "c"], ["d", "--max-sentences", "4"],
-    ["d", "--batch-size", "4", "--max-sentences", "5"], ["d", "--max-sentences", "x"],
-    ["--", "d"], ["d", "--", "--beam"], ["d", "--max-len-b", "-1"], ["d", "--max-len-b", "--", "-1"],
-    ["d", "-x"], ["d", "-1"], ["-1"], ["-1", "--beam", "-2"], ["d", "--path", "-"], ["d", "--path", ""],
-    ["d", "--path", "a b"], ["d", "--path", "--a b"], ["d", "--activation-fn", "relu"],
-    ["d", "--activation-fn", "foo"], ["d", "--mask-prob", "0.5"], ["d", "--share-all-embeddings"],
-    ["d", "--lr", "0.1"], ["d", "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)"],
-    ["d", "--lr-scheduler", "inverse_sqrt", "--warmup-init-lr", "1"], ["d", "--warmup-init-lr", "1"],
-    ["d", "--pad", "7"], ["d", "--scoring", "chrf", "--pad", "7"], ["d", "--dataset-impl", "mmap"],
-    ["d", "--left-pad-source"], ["d", "--tokens-per-sample", "5"], ["d", "--seed", "0x1"], ["d", "--beam", ""],
+    [],
+    ["d"],
+    ["d", "e"],
+    ["d", "--beam", "3"],
+    ["--beam=3", "d"],
+    ["d", "--beam", "x"],
+    ["d", "--beam"],
+    ["d", "--beam", "--nbest", "2"],
+    ["d", "--beam", "2", "--beam", "7"],
+    ["d", "--lenpen", "-1.5"],
+    ["d", "--lenpen", "-1e5"],
+    ["d", "--unkpen", "-.5"],
+    ["d", "--lenpen", "1e2"],
+    ["d", "--lenpen", "inf"],
+    ["d", "--lenpen", "1_0.5"],
+    ["d", "--lenpen", "1__0"],
+    ["d", "--beam", " 4 "],
+    ["d", "--beam", "1_000"],
+    ["d", "--beam", "4.0"],
+    ["d", "--bea", "3"],
+    ["d", "--foo"],
+    ["d", "--foo", "bar"],
+    ["--foo", "d", "e"],
+    ["--foo=1", "d"],
+    ["d", "--remove-bpe"],
+    ["d", "--remove-bpe", "sentencepiece"],
+    ["--remove-bpe", "d"],
+    ["--remove-bpe=@@ ", "d"],
+    ["d", "--post-process", "--quiet"],
+    ["d", "--quiet=1"],
+    ["d", "-s", "de"],
+    ["d", "-sde", "-t=en"],
+    ["d", "--source-lang=de", "-s", "fr"],
+    ["d", "--task", "foo"],
+    ["d", "--scoring", "blue"],
+    ["d", "--gpt2-encoder-json", "x"],
+    ["d", "--bpe", "gpt2", "--gpt2-encoder-json", "x"],
+    ["d", "--bpe-codes", "c"],
+    ["d", "--bpe", "subword_nmt", "--bpe-codes", "c"],
+    ["d", "--max-sentences", "4"],
+    ["d", "--batch-size", "4", "--max-sentences", "5"],
+    ["d", "--max-sentences", "x"],
+    ["--", "d"],
+    ["d", "--", "--beam"],
+    ["d", "--max-len-b", "-1"],
+    ["d", "--max-len-b", "--", "-1"],
+    ["d", "-x"],
+    ["d", "-1"],
+    ["-1"],
+    ["-1", "--beam", "-2"],
+    ["d", "--path", "-"],
+    ["d", "--path", ""],
+    ["d", "--path", "a b"],
+    ["d", "--path", "--a b"],
+    ["d", "--activation-fn", "relu"],
+    ["d", "--activation-fn", "foo"],
+    ["d", "--mask-prob", "0.5"],
+    ["d", "--share-all-embeddings"],
+    ["d", "--lr", "0.1"],
+    ["d", "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)"],
+    ["d", "--lr-scheduler", "inverse_sqrt", "--warmup-init-lr", "1"],
+    ["d", "--warmup-init-lr", "1"],
+    ["d", "--pad", "7"],
+    ["d", "--scoring", "chrf", "--pad", "7"],
+    ["d", "--dataset-impl", "mmap"],
+    ["d", "--left-pad-source"],
+    ["d", "--tokens-per-sample", "5"],
+    ["d", "--seed", "0x1"],
+    ["d", "--beam", ""],
 ]
-SHOWN = ["data", "beam", "nbest", "lenpen", "unkpen", "post_process", "quiet", "source_lang", "target_lang",
-         "batch_size", "path", "max_len_b"]
+SHOWN = [
+    "data",
+    "beam",
+    "nbest",
+    "lenpen",
+    "unkpen",
+    "post_process",
+    "quiet",
+    "source_lang",
+    "target_lang",
+    "batch_size",
+    "path",
+    "max_len_b",
+]
 
 
 def parse(argv):
@@ -142,7 +243,9 @@ def commands():
         try:
             with contextlib.redirect_stderr(stderr):
                 values = parse(argv)
-            out.append({"argv": argv, "values": {k: v for k, v in values.items() if v != default[k]}})
+            out.append(
+                {"argv": argv, "values": {k: v for k, v in values.items() if v != default[k]}}
+            )
         except SystemExit:
             message = stderr.getvalue().strip().splitlines()[-1]
             out.append({"argv": argv, "error": message.split(": error: ", 1)[1]})
@@ -150,11 +253,19 @@ def commands():
 
 
 def main():
-    goldens = {"permutations": permutations(), "orders": orders(), "batches": batches(), "rows": rows(),
-               "bleu": bleu(), "commands": commands()}
+    goldens = {
+        "permutations": permutations(),
+        "orders": orders(),
+        "batches": batches(),
+        "rows": rows(),
+        "bleu": bleu(),
+        "commands": commands(),
+    }
     path = pathlib.Path(__file__).with_name("goldens.json")
-    sections = [f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, items)) + "\n]"
-                for name, items in goldens.items()]
+    sections = [
+        f"{json.dumps(name)}: [\n" + ",\n".join(map(json.dumps, items)) + "\n]"
+        for name, items in goldens.items()
+    ]
     path.write_text("{\n" + ",\n".join(sections) + "\n}\n")
 
 
