@@ -1,0 +1,53 @@
+# `cmake --install`: one shared library with the public headers, elbeam-generate, a CMake package and
+# a pkg-config file. find_package(elbeam) gives elbeam::elbeam; LibTorch stays inside, a user of the
+# library needs neither its headers nor its CMake files.
+#
+# ELBEAM_TORCH_RPATH: where the installed files look for LibTorch at run time, after their own folder
+# and ../lib. The default is where the build found it.
+
+include(CMakePackageConfigHelpers)
+
+add_library(elbeam SHARED)
+add_library(elbeam::elbeam ALIAS elbeam)
+foreach(module base text archive search kernels attention model torchscript runtime)
+  if(TARGET elbeam_${module})
+    target_sources(elbeam PRIVATE $<TARGET_OBJECTS:elbeam_${module}>)
+  endif()
+endforeach()
+target_compile_features(elbeam INTERFACE cxx_std_20)
+target_include_directories(elbeam INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/backend/include>
+                                            $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+target_link_libraries(elbeam PRIVATE Threads::Threads)
+target_link_options(elbeam PRIVATE -Wl,--version-script=${CMAKE_CURRENT_LIST_DIR}/elbeam.map)
+if(ELBEAM_SANITIZE)
+  target_link_options(elbeam PRIVATE -fsanitize=${ELBEAM_SANITIZE})
+else()
+  target_link_options(elbeam PRIVATE -Wl,--no-undefined)
+endif()
+set_target_properties(
+  elbeam PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINKER_LANGUAGE CXX
+                    LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/elbeam.map)
+
+set(rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
+if(ELBEAM_TORCH)
+  target_link_libraries(elbeam PRIVATE LibTorchCpu::LibTorchCpu)
+  get_filename_component(torch_folder ${LibTorchCpu_torch_cpu} DIRECTORY)
+  set(ELBEAM_TORCH_RPATH ${torch_folder} CACHE STRING "Where installed files look for LibTorch")
+  list(APPEND rpath ${ELBEAM_TORCH_RPATH})
+endif()
+set(installed elbeam)
+if(TARGET elbeam-generate)
+  list(APPEND installed elbeam-generate)
+endif()
+set_target_properties(${installed} PROPERTIES INSTALL_RPATH "${rpath}")
+
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/elbeam)
+install(TARGETS ${installed} EXPORT elbeam RUNTIME LIBRARY)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/backend/include/elbeam TYPE INCLUDE)
+install(EXPORT elbeam NAMESPACE elbeam:: FILE elbeamConfig.cmake DESTINATION ${package_folder})
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/elbeamConfigVersion.cmake
+                                 COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/elbeamConfigVersion.cmake DESTINATION ${package_folder})
+configure_file(${CMAKE_CURRENT_LIST_DIR}/elbeam.pc.in elbeam.pc @ONLY)
+install(FILES ${PROJECT_BINARY_DIR}/elbeam.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE TYPE DOC)
