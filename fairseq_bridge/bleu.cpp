@@ -64,7 +64,7 @@ std::string BleuScorer::result_string() const {
   }
   const double brevity =
       hypothesis_length_ > 0
-          ? std::min(1.0, std::exp(1.0 - ratio(reference_length_, hypothesis_length_)))
+          ? std::exp(std::min(0.0, 1.0 - ratio(reference_length_, hypothesis_length_)))
           : 0.0;
   const double score = brevity * std::exp(log_sum / 4) * 100;
   return concat("BLEU4 = ", python_fixed(score, 2), ", ", precisions,

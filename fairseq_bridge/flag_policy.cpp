@@ -191,7 +191,7 @@ ParsedFlags parse_flags(const std::vector<std::string>& arguments) {
   for (const FlagSpec& spec : fairseq_flags()) {
     if (spec.condition.empty()) specs.push_back(&spec);
   }
-  const ParsedFlags choices = parse_arguments(arguments, specs);
+  ParsedFlags choices = parse_arguments(arguments, specs);
   if (choices.flag("--help") || choices.flag("--version")) return choices;
   const std::string task = *choices.text("--task");
   // The options of these tasks are not in the table.

@@ -3,9 +3,9 @@
     TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $ELBEAM_REFERENCE_PYTHON fairseq_bridge/flag_table_gen.py \
         > fairseq_bridge/flag_table.inc
 
-fairseq builds its parser in two passes: the values of --task, --bpe, --criterion ... decide which further
-options exist. An option that exists only with such a value carries the condition "bpe=gpt2|hf_byte_bpe".
-Conditions of two options are alternatives; a row without a condition is always accepted.
+fairseq builds its parser in two passes: the values of --task, --bpe, --criterion ... decide which
+further options exist. An option that exists only with such values carries the condition
+"bpe=fastbpe,bpe=subword_nmt", any of which will do; one without a condition is always accepted.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def text(value):
 def row(action):
     if not action.option_strings or isinstance(action, argparse._HelpAction):
         return None
-    # "--max-sentences" sorts after "--batch-size" as fairseq declares them; the long name comes first.
+    # The long name comes first, long aliases stay in the order of their declaration.
     names = sorted(action.option_strings, key=lambda n: not n.startswith("--"))
     assert len(names) <= 2 and action.nargs in (None, 0, "?"), action
     default = "" if kind(action) == "kFlag" else text(action.default)

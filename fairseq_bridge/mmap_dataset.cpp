@@ -147,7 +147,7 @@ class MmapDataset final : public TokenDataset {
   std::vector<std::int64_t> convert(const std::byte* data, std::int64_t index) const {
     std::vector<std::int64_t> out(usize(length(index)));
     for (std::int64_t i = 0; i < ssize(out.size()); ++i) {
-      const T value = load<T>(data, i);
+      const auto value = +load<T>(data, i);  // promoted: bytes print as numbers
       bool valid = false;
       if constexpr (std::is_same_v<T, double>) {
         valid = value >= 0.0 && value < 9.0e15 && value == std::floor(value);
@@ -155,7 +155,7 @@ class MmapDataset final : public TokenDataset {
         valid = std::in_range<std::int64_t>(value) && value >= 0;
       }
       ELBEAM_CHECK(valid, ErrorCode::kFormat, data_.path(), ": token ", i, " of sentence ", index,
-                   " is ", +value, ", expected a token id");
+                   " is ", value, ", expected a token id");
       out[usize(i)] = static_cast<std::int64_t>(value);
     }
     return out;

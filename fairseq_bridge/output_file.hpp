@@ -19,6 +19,8 @@ class OutputFile {
   ~OutputFile();  // closes; what was not flushed is dropped
   OutputFile(OutputFile&& other) noexcept;
   OutputFile& operator=(OutputFile&&) = delete;
+  OutputFile(const OutputFile&) = delete;
+  OutputFile& operator=(const OutputFile&) = delete;
 
   void append(std::string_view text) { pending_ += text; }
   // Throws Error(kIo), and kInterrupted for a signal that came while the write was blocked. Needs

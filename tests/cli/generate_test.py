@@ -1,6 +1,7 @@
 """elbeam-generate as a user's shell sees it: exit codes, messages, closed pipes and signals.
 
-The tests that decode need a model and its data: ../shared/models (or ELBEAM_SHARED); they skip without.
+The tests that decode need a model and its data: ../shared/models (or ELBEAM_SHARED);
+they skip without.
 """
 
 import json

@@ -2,8 +2,8 @@
 
     TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1 $ELBEAM_REFERENCE_PYTHON tests/data/bridge/make_goldens.py
 
-The numbers are random and seeded; no text is involved. Made with fairseq-fixed 0.12.3.1 (the code of
-fairseq's main branch), torch 2.11.0 and numpy 1.26.
+The numbers are random and seeded; no text is involved. Made with fairseq-fixed 0.12.3.1 (the code
+of fairseq's main branch), torch 2.11.0 and numpy 1.26.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import io
 import json
 import pathlib
 import random
+import shlex
 import sys
 
 import numpy as np
@@ -41,7 +42,7 @@ def permutations():
 
 
 def orders():
-    """LanguagePairDataset.ordered_indices under numpy_seed(seed + 1), as the batch iterator calls it."""
+    """LanguagePairDataset.ordered_indices under numpy_seed(seed + 1), as the iterator calls it."""
 
     class Dict:
         pad, eos, unk = (lambda self: 1), (lambda self: 2), (lambda self: 3)
@@ -123,7 +124,7 @@ def rows():
 
 def bleu():
     out = []
-    for case in range(20):
+    for _ in range(20):
         scorer = Scorer(BleuConfig(pad=1, eos=2, unk=3))
         pairs = []
         for _ in range(RNG.randint(1, 12)):
@@ -140,77 +141,76 @@ def bleu():
     return out
 
 
-COMMANDS = [
-    [],
-    ["d"],
-    ["d", "e"],
-    ["d", "--beam", "3"],
-    ["--beam=3", "d"],
-    ["d", "--beam", "x"],
-    ["d", "--beam"],
-    ["d", "--beam", "--nbest", "2"],
-    ["d", "--beam", "2", "--beam", "7"],
-    ["d", "--lenpen", "-1.5"],
-    ["d", "--lenpen", "-1e5"],
-    ["d", "--unkpen", "-.5"],
-    ["d", "--lenpen", "1e2"],
-    ["d", "--lenpen", "inf"],
-    ["d", "--lenpen", "1_0.5"],
-    ["d", "--lenpen", "1__0"],
-    ["d", "--beam", " 4 "],
-    ["d", "--beam", "1_000"],
-    ["d", "--beam", "4.0"],
-    ["d", "--bea", "3"],
-    ["d", "--foo"],
-    ["d", "--foo", "bar"],
-    ["--foo", "d", "e"],
-    ["--foo=1", "d"],
-    ["d", "--remove-bpe"],
-    ["d", "--remove-bpe", "sentencepiece"],
-    ["--remove-bpe", "d"],
-    ["--remove-bpe=@@ ", "d"],
-    ["d", "--post-process", "--quiet"],
-    ["d", "--quiet=1"],
-    ["d", "-s", "de"],
-    ["d", "-sde", "-t=en"],
-    ["d", "--source-lang=de", "-s", "fr"],
-    ["d", "--task", "foo"],
-    ["d", "--scoring", "blue"],
-    ["d", "--gpt2-encoder-json", "x"],
-    ["d", "--bpe", "gpt2", "--gpt2-encoder-json", "x"],
-    ["d", "--bpe-codes", "c"],
-    ["d", "--bpe", "subword_nmt", "--bpe-codes", "c"],
-    ["d", "--max-sentences", "4"],
-    ["d", "--batch-size", "4", "--max-sentences", "5"],
-    ["d", "--max-sentences", "x"],
-    ["--", "d"],
-    ["d", "--", "--beam"],
-    ["d", "--max-len-b", "-1"],
-    ["d", "--max-len-b", "--", "-1"],
-    ["d", "-x"],
-    ["d", "-1"],
-    ["-1"],
-    ["-1", "--beam", "-2"],
-    ["d", "--path", "-"],
-    ["d", "--path", ""],
-    ["d", "--path", "a b"],
-    ["d", "--path", "--a b"],
-    ["d", "--activation-fn", "relu"],
-    ["d", "--activation-fn", "foo"],
-    ["d", "--mask-prob", "0.5"],
-    ["d", "--share-all-embeddings"],
-    ["d", "--lr", "0.1"],
-    ["d", "--optimizer", "adam", "--adam-betas", "(0.9, 0.98)"],
-    ["d", "--lr-scheduler", "inverse_sqrt", "--warmup-init-lr", "1"],
-    ["d", "--warmup-init-lr", "1"],
-    ["d", "--pad", "7"],
-    ["d", "--scoring", "chrf", "--pad", "7"],
-    ["d", "--dataset-impl", "mmap"],
-    ["d", "--left-pad-source"],
-    ["d", "--tokens-per-sample", "5"],
-    ["d", "--seed", "0x1"],
-    ["d", "--beam", ""],
-]
+COMMAND_LINES = """
+d
+d e
+d --beam 3
+--beam=3 d
+d --beam x
+d --beam
+d --beam --nbest 2
+d --beam 2 --beam 7
+d --lenpen -1.5
+d --lenpen -1e5
+d --unkpen -.5
+d --lenpen 1e2
+d --lenpen inf
+d --lenpen 1_0.5
+d --lenpen 1__0
+d --beam ' 4 '
+d --beam 1_000
+d --beam 4.0
+d --bea 3
+d --foo
+d --foo bar
+--foo d e
+--foo=1 d
+d --remove-bpe
+d --remove-bpe sentencepiece
+--remove-bpe d
+'--remove-bpe=@@ ' d
+d --post-process --quiet
+d --quiet=1
+d -s de
+d -sde -t=en
+d --source-lang=de -s fr
+d --task foo
+d --scoring blue
+d --gpt2-encoder-json x
+d --bpe gpt2 --gpt2-encoder-json x
+d --bpe-codes c
+d --bpe subword_nmt --bpe-codes c
+d --max-sentences 4
+d --batch-size 4 --max-sentences 5
+d --max-sentences x
+-- d
+d -- --beam
+d --max-len-b -1
+d --max-len-b -- -1
+d -x
+d -1
+-1
+-1 --beam -2
+d --path -
+d --path ''
+d --path 'a b'
+d --path '--a b'
+d --activation-fn relu
+d --activation-fn foo
+d --mask-prob 0.5
+d --share-all-embeddings
+d --lr 0.1
+d --optimizer adam --adam-betas '(0.9, 0.98)'
+d --lr-scheduler inverse_sqrt --warmup-init-lr 1
+d --warmup-init-lr 1
+d --pad 7
+d --scoring chrf --pad 7
+d --dataset-impl mmap
+d --left-pad-source
+d --tokens-per-sample 5
+d --seed 0x1
+d --beam ''"""
+COMMANDS = [shlex.split(line) for line in COMMAND_LINES.split("\n")]
 SHOWN = [
     "data",
     "beam",
