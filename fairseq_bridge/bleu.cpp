@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 
 namespace elbeam::fairseq {
@@ -59,7 +58,7 @@ std::string BleuScorer::result_string() const {
   std::string precisions;
   for (std::size_t i = 0; i < matches_.size(); ++i) {
     const double precision = ratio(matches_[i], totals_[i]);
-    log_sum += precision > 0 ? std::log(precision) : -std::numeric_limits<double>::infinity();
+    log_sum += std::log(precision);  // -inf where nothing matches: the score is 0 then
     precisions += (i == 0 ? "" : "/") + python_fixed(precision * 100, 1);
   }
   const double brevity =
