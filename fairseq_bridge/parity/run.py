@@ -147,22 +147,3 @@ def reference_facts(python):
     )
     text = run([python, "-c", code], None, "the reference Python", reference_environment()).text
     return json.loads(text.rpartition("FACTS")[2])
-
-
-def cpu_capability():
-    """ATen's name for the instruction set it will choose here (ATen/native/DispatchStub.cpp), told
-    from the processor's flags: the print order of equal lengths depends on it. None: unknown."""
-    forced = os.environ.get("ATEN_CPU_CAPABILITY")
-    if forced:
-        return forced.upper()
-    try:
-        text = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return None
-    line = next((line for line in text.splitlines() if line.startswith("flags")), "")
-    have = set(line.split())
-    if {"avx512vl", "avx512bw", "avx512dq", "fma"} <= have:
-        return "AVX512"
-    if {"avx2", "fma"} <= have:
-        return "AVX2"
-    return "DEFAULT" if have else None
