@@ -71,7 +71,8 @@ class Install(unittest.TestCase):
         shown = call("nm", "-DC", "--defined-only", str(self.library()))
         public = re.compile(
             r"(typeinfo( name)?|vtable) for elbeam::(Error|StepModel|DecodeState)$"
-            r"|elbeam::(Generator::|SearchOptions::|LoadOptions::|error_code_name|exit_code|version)"
+            r"|elbeam::(Generator::|SearchOptions::|LoadOptions::|error_code_name|exit_code|version"
+            r"|request_cancellation)"
         )
         names = [line.split(" ", 2)[2] for line in shown.splitlines()]
         self.assertTrue(any(name.startswith("elbeam::Generator::") for name in names))
