@@ -6,18 +6,30 @@
 
 #include "base/mapped_file.hpp"
 
+#include <nlohmann/json_fwd.hpp>
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace elbeam::archive {
 
-enum class TensorType { kFloat32, kFloat16, kBFloat16, kFloat64, kInt64, kInt32, kInt16, kInt8, kUInt8, kBool };
+enum class TensorType {
+  kFloat32,
+  kFloat16,
+  kBFloat16,
+  kFloat64,
+  kInt64,
+  kInt32,
+  kInt16,
+  kInt8,
+  kUInt8,
+  kBool
+};
 
 const char* tensor_type_name(TensorType type) noexcept;
 std::int64_t tensor_type_size(TensorType type) noexcept;  // bytes of one element
@@ -51,9 +63,9 @@ class Checkpoint {
   // each of their names and share data. "version" buffers and `_float_tensor` are included.
   virtual const std::map<std::string, TensorView, std::less<>>& tensors() const noexcept = 0;
 
-  // {"model": {...}, "task": {...}}: cfg of a new checkpoint, or "args" of an old one under both keys;
-  // Namespace, dict and OmegaConf containers all become JSON objects, and values that are not data
-  // become null. An archive's own facts ("elbeam": {...}) are beside them.
+  // {"model": {...}, "task": {...}}: cfg of a new checkpoint, or "args" of an old one under both
+  // keys; Namespace, dict and OmegaConf containers all become JSON objects, and values that are not
+  // data become null. An archive's own facts ("elbeam": {...}) are beside them.
   virtual const nlohmann::json& config() const noexcept = 0;
 
   // Text of an archive's extra file ("dict.src.txt", "dict.tgt.txt"); nullptr where absent.

@@ -15,10 +15,13 @@ struct Task {
 
 // One task a sentence keeps the tile high (all heads' rows at once, for EL); fewer sentences than
 // threads are split by heads.
-std::vector<Task> plan_tasks(std::span<const SentenceRows> live, std::int64_t heads, std::int64_t threads) {
+std::vector<Task> plan_tasks(std::span<const SentenceRows> live, std::int64_t heads,
+                             std::int64_t threads) {
   const std::int64_t sentences = ssize(live.size());
   const std::int64_t groups =
-      threads == 1 ? 1 : std::min(heads, std::max<std::int64_t>(1, (2 * threads + sentences - 1) / sentences));
+      threads == 1
+          ? 1
+          : std::min(heads, std::max<std::int64_t>(1, (2 * threads + sentences - 1) / sentences));
   std::vector<Task> tasks;
   tasks.reserve(usize(sentences * groups));
   for (const SentenceRows& rows : live) {
@@ -42,13 +45,25 @@ void multi_head(const CrossStep<T>& step, const Task& task, Workspace<T>& work) 
   T* scores = work.scores.data() + task.score_offset;
   for (std::int64_t head = task.first_head; head < task.first_head + task.heads; ++head) {
     const T* q = work.projected.data() + task.rows.first_row * d + head * dk;
-    table.gemm_nn({.m = task.rows.rows, .n = padded, .k = dk, .a = q, .lda = d,
-                   .b = step.keys_values->keys(task.rows.sentence) + head * dk * padded, .ldb = padded,
-                   .c = scores, .ldc = padded});
+    table.gemm_nn({.m = task.rows.rows,
+                   .n = padded,
+                   .k = dk,
+                   .a = q,
+                   .lda = d,
+                   .b = step.keys_values->keys(task.rows.sentence) + head * dk * padded,
+                   .ldb = padded,
+                   .c = scores,
+                   .ldc = padded});
     for (std::int64_t r = 0; r < task.rows.rows; ++r) table.softmax(scores + r * padded, length);
-    table.gemm_nn({.m = task.rows.rows, .n = dk, .k = length, .a = scores, .lda = padded,
-                   .b = step.keys_values->values(task.rows.sentence) + head * dk, .ldb = d,
-                   .c = work.context.data() + task.rows.first_row * d + head * dk, .ldc = d});
+    table.gemm_nn({.m = task.rows.rows,
+                   .n = dk,
+                   .k = length,
+                   .a = scores,
+                   .lda = padded,
+                   .b = step.keys_values->values(task.rows.sentence) + head * dk,
+                   .ldb = d,
+                   .c = work.context.data() + task.rows.first_row * d + head * dk,
+                   .ldc = d});
   }
 }
 
@@ -66,25 +81,45 @@ void el(const CrossStep<T>& step, const Task& task, Workspace<T>& work) {
   const std::int64_t length = step.encoder_out->length(task.rows.sentence);
   const T* hidden = step.encoder_out->sentence(task.rows.sentence);
   T* scores = work.scores.data() + task.score_offset;
-  T* expanded = work.expanded.data() +
-                (task.rows.first_row * w.heads() + task.first_head * beams) * key_dim;
+  T* expanded =
+      work.expanded.data() + (task.rows.first_row * w.heads() + task.first_head * beams) * key_dim;
   for (std::int64_t i = 0; i < task.heads; ++i) {  // q~_i = q_i W_K_i
     const std::int64_t head = task.first_head + i;
-    table.gemm_nn({.m = beams, .n = key_dim, .k = dk,
-                   .a = work.projected.data() + task.rows.first_row * d + head * dk, .lda = d,
-                   .b = w.key_slice(head), .ldb = key_dim, .c = expanded + i * beams * key_dim,
+    table.gemm_nn({.m = beams,
+                   .n = key_dim,
+                   .k = dk,
+                   .a = work.projected.data() + task.rows.first_row * d + head * dk,
+                   .lda = d,
+                   .b = w.key_slice(head),
+                   .ldb = key_dim,
+                   .c = expanded + i * beams * key_dim,
                    .ldc = key_dim});
   }
   // p = softmax(q~ H^T), c = p H; c takes q~'s place.
-  table.gemm_nt({.m = rows, .n = length, .k = key_dim, .a = expanded, .lda = key_dim, .b = hidden,
-                 .ldb = key_dim, .c = scores, .ldc = length});
+  table.gemm_nt({.m = rows,
+                 .n = length,
+                 .k = key_dim,
+                 .a = expanded,
+                 .lda = key_dim,
+                 .b = hidden,
+                 .ldb = key_dim,
+                 .c = scores,
+                 .ldc = length});
   for (std::int64_t r = 0; r < rows; ++r) table.softmax(scores + r * length, length);
-  table.gemm_nn({.m = rows, .n = key_dim, .k = length, .a = scores, .lda = length, .b = hidden,
-                 .ldb = key_dim, .c = expanded, .ldc = key_dim});
+  table.gemm_nn({.m = rows,
+                 .n = key_dim,
+                 .k = length,
+                 .a = scores,
+                 .lda = length,
+                 .b = hidden,
+                 .ldb = key_dim,
+                 .c = expanded,
+                 .ldc = key_dim});
   for (std::int64_t i = 0; i < task.heads; ++i) {  // o_i = c_i W_V_i
     const std::int64_t head = task.first_head + i;
     w.value_slice(head).multiply({expanded + i * beams * key_dim, key_dim}, beams,
-                                 {work.context.data() + task.rows.first_row * d + head * dk, d}, {});
+                                 {work.context.data() + task.rows.first_row * d + head * dk, d},
+                                 {});
   }
 }
 
@@ -145,7 +180,8 @@ void cross_attention(const CrossStep<T>& step, Workspace<T>& work, ThreadPool& p
                          : task.rows.rows * step.keys_values->padded_length(sentence);
   }
   work.scores.reserve(score_count);
-  w.query().multiply({step.x, d}, step.rows, {work.projected.data(), d}, {.bias = w.query_bias()}, pool);
+  w.query().multiply({step.x, d}, step.rows, {work.projected.data(), d}, {.bias = w.query_bias()},
+                     pool);
   pool.parallel_for(ssize(tasks.size()), [&](std::int64_t i) {
     if (is_el) {
       el(step, tasks[usize(i)], work);
@@ -153,10 +189,9 @@ void cross_attention(const CrossStep<T>& step, Workspace<T>& work, ThreadPool& p
       multi_head(step, tasks[usize(i)], work);
     }
   });
-  w.output().multiply({work.context.data(), d}, step.rows, {step.y, d},
-                      {.bias = is_el ? w.folded_output_bias() : w.output_bias(),
-                       .residual = step.residual},
-                      pool);
+  w.output().multiply(
+      {work.context.data(), d}, step.rows, {step.y, d},
+      {.bias = is_el ? w.folded_output_bias() : w.output_bias(), .residual = step.residual}, pool);
 }
 
 template class CrossKeysValues<float>;

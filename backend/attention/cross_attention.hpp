@@ -19,13 +19,17 @@ struct EncoderOut {
   std::int64_t dim = 0;
 
   std::int64_t sentences() const noexcept { return ssize(offsets.size()) - 1; }
-  std::int64_t length(std::int64_t s) const noexcept { return offsets[usize(s + 1)] - offsets[usize(s)]; }
-  const T* sentence(std::int64_t s) const noexcept { return hidden.data() + offsets[usize(s)] * dim; }
+  std::int64_t length(std::int64_t s) const noexcept {
+    return offsets[usize(s + 1)] - offsets[usize(s)];
+  }
+  const T* sentence(std::int64_t s) const noexcept {
+    return hidden.data() + offsets[usize(s)] * dim;
+  }
 };
 
 // Keys and values of one layer for multi-head attention. Keys are transposed per head, so that the
-// scores of a row are one product along the source positions: [head][d_k][padded length]; values are
-// [length][dim].
+// scores of a row are one product along the source positions: [head][d_k][padded length]; values
+// are [length][dim].
 template <typename T>
 class CrossKeysValues {
  public:
@@ -33,11 +37,15 @@ class CrossKeysValues {
   // The weights have been prepared for kMha.
   CrossKeysValues(const Weights<T>& weights, const EncoderOut<T>& encoder_out, ThreadPool& pool);
 
-  const T* keys(std::int64_t sentence) const noexcept { return keys_.data() + key_offsets_[usize(sentence)]; }
+  const T* keys(std::int64_t sentence) const noexcept {
+    return keys_.data() + key_offsets_[usize(sentence)];
+  }
   const T* values(std::int64_t sentence) const noexcept {
     return values_.data() + value_offsets_[usize(sentence)];
   }
-  std::int64_t padded_length(std::int64_t sentence) const noexcept { return padded_[usize(sentence)]; }
+  std::int64_t padded_length(std::int64_t sentence) const noexcept {
+    return padded_[usize(sentence)];
+  }
   std::int64_t bytes() const noexcept { return keys_.bytes() + values_.bytes(); }
 
  private:

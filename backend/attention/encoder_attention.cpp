@@ -31,12 +31,25 @@ void attend_head(const EncoderStep<T>& step, const Task& task, Workspace<T>& wor
   }
   for (std::int64_t row = 0; row < task.length; row += kRowBlock) {
     const std::int64_t rows = std::min(kRowBlock, task.length - row);
-    table.gemm_nn({.m = rows, .n = task.padded, .k = dk, .a = qkv + row * 3 * d, .lda = 3 * d,
-                   .b = keys, .ldb = task.padded, .c = scores, .ldc = task.padded});
+    table.gemm_nn({.m = rows,
+                   .n = task.padded,
+                   .k = dk,
+                   .a = qkv + row * 3 * d,
+                   .lda = 3 * d,
+                   .b = keys,
+                   .ldb = task.padded,
+                   .c = scores,
+                   .ldc = task.padded});
     for (std::int64_t r = 0; r < rows; ++r) table.softmax(scores + r * task.padded, task.length);
-    table.gemm_nn({.m = rows, .n = dk, .k = task.length, .a = scores, .lda = task.padded,
-                   .b = qkv + 2 * d, .ldb = 3 * d,
-                   .c = work.context.data() + (task.first + row) * d + task.head * dk, .ldc = d});
+    table.gemm_nn({.m = rows,
+                   .n = dk,
+                   .k = task.length,
+                   .a = scores,
+                   .lda = task.padded,
+                   .b = qkv + 2 * d,
+                   .ldb = 3 * d,
+                   .c = work.context.data() + (task.first + row) * d + task.head * dk,
+                   .ldc = d});
   }
 }
 
@@ -74,6 +87,7 @@ void encoder_attention(const EncoderStep<T>& step, Workspace<T>& work, ThreadPoo
 }
 
 template void encoder_attention<float>(const EncoderStep<float>&, Workspace<float>&, ThreadPool&);
-template void encoder_attention<double>(const EncoderStep<double>&, Workspace<double>&, ThreadPool&);
+template void encoder_attention<double>(const EncoderStep<double>&, Workspace<double>&,
+                                        ThreadPool&);
 
 }  // namespace elbeam::attention

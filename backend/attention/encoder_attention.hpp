@@ -11,7 +11,7 @@ namespace elbeam::attention {
 
 template <typename T>
 struct EncoderStep {
-  const Weights<T>* weights = nullptr;  // prepare_fused_qkv() was called
+  const Weights<T>* weights = nullptr;    // prepare_fused_qkv() was called
   std::span<const std::int64_t> offsets;  // [sentences + 1] rows of each sentence; offsets[0] = 0
   const T* x = nullptr;                   // [tokens, dim]
   const T* residual = nullptr;            // [tokens, dim]

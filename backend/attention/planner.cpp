@@ -26,11 +26,13 @@ double cross_cache_bytes_copied(const Shape& s, std::int64_t element_bytes) {
 
 Cost predict_cross_mha(const Shape& s, std::int64_t element_bytes) {
   const auto d = static_cast<double>(s.dim);
-  const double build = 4.0 * static_cast<double>(s.source_tokens) * static_cast<double>(s.key_dim) * d;
+  const double build =
+      4.0 * static_cast<double>(s.source_tokens) * static_cast<double>(s.key_dim) * d;
   const double attend = flops_per_source_token_and_row(s) * d * row_steps(s);
   const auto layers = static_cast<double>(s.layers);
-  return {layers * (build / kPackedRate + attend / kKeysRate),
-          layers * 2.0 * d * static_cast<double>(s.source_tokens) * static_cast<double>(element_bytes)};
+  return {
+      layers * (build / kPackedRate + attend / kKeysRate),
+      layers * 2.0 * d * static_cast<double>(s.source_tokens) * static_cast<double>(element_bytes)};
 }
 
 Cost predict_cross_el(const Shape& s, std::int64_t element_bytes) {

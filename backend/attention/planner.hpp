@@ -21,7 +21,7 @@ struct Shape {
 
 // Work and memory of cross-attention over a whole batch.
 struct Cost {
-  double seconds = 0.0;     // predicted, on one thread
+  double seconds = 0.0;  // predicted, on one thread
   double cache_bytes = 0.0;
 };
 

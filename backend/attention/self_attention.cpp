@@ -6,7 +6,8 @@ namespace elbeam::attention {
 namespace {
 
 template <typename T>
-void multi_head(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work, ThreadPool& pool) {
+void multi_head(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work,
+                ThreadPool& pool) {
   const Weights<T>& w = *step.weights;
   const std::int64_t rows = cache.rows();
   const std::int64_t d = w.dim();
@@ -53,9 +54,15 @@ void el(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work, Thread
   T* pooled = expanded + rows * heads * d;
   w.query().multiply({step.x, d}, rows, {q, d}, {.bias = w.query_bias()}, pool);
   pool.parallel_for(heads, [&](std::int64_t head) {  // q~_i = q_i W_K_i
-    kernels::kernels<T>().gemm_nn({.m = rows, .n = d, .k = w.head_dim(), .a = q + head * w.head_dim(),
-                                   .lda = d, .b = w.key_slice(head), .ldb = d,
-                                   .c = expanded + head * d, .ldc = heads * d});
+    kernels::kernels<T>().gemm_nn({.m = rows,
+                                   .n = d,
+                                   .k = w.head_dim(),
+                                   .a = q + head * w.head_dim(),
+                                   .lda = d,
+                                   .b = w.key_slice(head),
+                                   .ldb = d,
+                                   .c = expanded + head * d,
+                                   .ldc = heads * d});
   });
   pool.parallel_for(rows, [&](std::int64_t row) {  // c_i = softmax(q~_i X^T) X
     std::copy_n(step.x + row * d, d, cache.current(row, step.layer));
@@ -97,7 +104,7 @@ void self_attention(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& 
 
 template void self_attention<float>(const SelfStep<float>&, SelfCache<float>&, Workspace<float>&,
                                     ThreadPool&);
-template void self_attention<double>(const SelfStep<double>&, SelfCache<double>&, Workspace<double>&,
-                                     ThreadPool&);
+template void self_attention<double>(const SelfStep<double>&, SelfCache<double>&,
+                                     Workspace<double>&, ThreadPool&);
 
 }  // namespace elbeam::attention

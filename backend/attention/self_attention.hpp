@@ -11,9 +11,10 @@ namespace elbeam::attention {
 template <typename T>
 struct Workspace {
   AlignedBuffer<T> projected;  // q, or q k v
-  AlignedBuffer<T> expanded;   // EL: expanded queries and pooled hidden states [rows, heads, key_dim]
+  AlignedBuffer<T>
+      expanded;  // EL: expanded queries and pooled hidden states [rows, heads, key_dim]
   AlignedBuffer<T> scores;
-  AlignedBuffer<T> context;    // [rows, dim] heads side by side
+  AlignedBuffer<T> context;  // [rows, dim] heads side by side
 };
 
 // Numbers that one layer keeps for each token: keys and values, or the hidden state.
@@ -24,7 +25,7 @@ struct SelfStep {
   const Weights<T>* weights = nullptr;
   Kind kind = Kind::kMha;
   std::int64_t layer = 0;
-  const T* x = nullptr;         // [rows, dim] the block's input (after LayerNorm in pre-norm models)
+  const T* x = nullptr;  // [rows, dim] the block's input (after LayerNorm in pre-norm models)
   const T* residual = nullptr;  // [rows, dim] added to the result
   T* y = nullptr;               // [rows, dim]
 };
@@ -33,6 +34,7 @@ struct SelfStep {
 // current step gives the rows. The weights were prepared: prepare_fused_qkv() for kMha,
 // prepare(kEl) for kEl.
 template <typename T>
-void self_attention(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work, ThreadPool& pool);
+void self_attention(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work,
+                    ThreadPool& pool);
 
 }  // namespace elbeam::attention

@@ -19,7 +19,8 @@ void SelfCache<T>::begin_step(std::span<const std::int64_t> parents) {
     const std::int64_t page_rows = steps_ == 0 ? max_rows_ : rows;
     Page page;
     page.rows = page_rows;
-    page.data.reserve(checked_mul(checked_mul(page_rows, kPageSteps), checked_mul(layers_, layer_width_)));
+    page.data.reserve(
+        checked_mul(checked_mul(page_rows, kPageSteps), checked_mul(layers_, layer_width_)));
     pages_.push_back(std::move(page));
     const std::int64_t capacity = capacity_ + kPageSteps;
     std::vector<std::int32_t> wider(usize(checked_mul(max_rows_, capacity)));

@@ -12,8 +12,9 @@ namespace elbeam::attention {
 // A row of step t writes one slot; a slot holds, for each layer, `layer_width` numbers (keys and
 // values, or for EL-attention the hidden state alone). A beam reorder never moves a slot: row r
 // keeps the list of slots that its history went through, slots[t] for t = 0 .. steps-1, and a
-// reorder copies that list, 4 bytes a step. Pages hold kPageSteps steps and are sized by the rows that
-// are live when they are opened, so that the cache shrinks as sentences finish. Not thread-safe.
+// reorder copies that list, 4 bytes a step. Pages hold kPageSteps steps and are sized by the rows
+// that are live when they are opened, so that the cache shrinks as sentences finish. Not
+// thread-safe.
 template <typename T>
 class SelfCache {
  public:
@@ -34,7 +35,9 @@ class SelfCache {
     return slot(steps_ - 1, row) + layer * layer_width_;
   }
   // [steps()] layer 0 of each slot in row r's history, the current step last. Add layer_offset().
-  const T* const* history(std::int64_t row) const noexcept { return history_.data() + row * steps_; }
+  const T* const* history(std::int64_t row) const noexcept {
+    return history_.data() + row * steps_;
+  }
   std::int64_t layer_offset(std::int64_t layer) const noexcept { return layer * layer_width_; }
 
   std::int64_t bytes() const noexcept;  // of all pages
@@ -55,11 +58,11 @@ class SelfCache {
   std::int64_t max_rows_;
   std::int64_t steps_ = 0;
   std::int64_t rows_ = 0;
-  std::int64_t capacity_ = 0;              // steps that one row of the tables has room for
+  std::int64_t capacity_ = 0;  // steps that one row of the tables has room for
   std::vector<Page> pages_;
-  std::vector<std::int32_t> ancestors_;       // [rows, capacity_] slot number of each step
+  std::vector<std::int32_t> ancestors_;  // [rows, capacity_] slot number of each step
   std::vector<std::int32_t> next_ancestors_;
-  std::vector<const T*> history_;             // [rows, steps]
+  std::vector<const T*> history_;  // [rows, steps]
 };
 
 }  // namespace elbeam::attention

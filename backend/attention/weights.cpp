@@ -14,8 +14,10 @@ Weights<T>::Weights(const Source<T>& source) : source_(source) {
   const std::int64_t d = source.dim;
   const std::int64_t dk = source.key_dim;
   ELBEAM_INVARIANT(source.heads > 0 && d % source.heads == 0);
-  ELBEAM_INVARIANT(ssize(source.q.weight.size()) == d * d && ssize(source.k.weight.size()) == d * dk);
-  ELBEAM_INVARIANT(ssize(source.v.weight.size()) == d * dk && ssize(source.out.weight.size()) == d * d);
+  ELBEAM_INVARIANT(ssize(source.q.weight.size()) == d * d &&
+                   ssize(source.k.weight.size()) == d * dk);
+  ELBEAM_INVARIANT(ssize(source.v.weight.size()) == d * dk &&
+                   ssize(source.out.weight.size()) == d * d);
   output_ = kernels::PackedMatrix<T>(source.out.weight.data(), d, d, d);
   const T scale = static_cast<T>(1.0 / std::sqrt(static_cast<double>(head_dim())));
   query_bias_.assign(usize(d), T{0});
@@ -33,7 +35,8 @@ std::vector<T> Weights<T>::scaled_query_weight() const {
 template <typename T>
 void Weights<T>::prepare(Kind kind) {
   const std::int64_t d = dim();
-  if (query_.outputs() == 0) query_ = kernels::PackedMatrix<T>(scaled_query_weight().data(), d, d, d);
+  if (query_.outputs() == 0)
+    query_ = kernels::PackedMatrix<T>(scaled_query_weight().data(), d, d, d);
   if (kind == Kind::kMha) {
     if (key_.outputs() != 0) return;
     key_ = kernels::PackedMatrix<T>(source_.k.weight.data(), key_dim(), d, key_dim());

@@ -29,16 +29,16 @@ template <typename... Parts>
 }  // namespace elbeam
 
 // For input: throws Error(code, message) unless the condition holds.
-#define ELBEAM_CHECK(condition, code, ...)             \
-  do {                                                 \
+#define ELBEAM_CHECK(condition, code, ...)               \
+  do {                                                   \
     if (!(condition)) ::elbeam::fail(code, __VA_ARGS__); \
   } while (false)
 
 // For our own mistakes: throws Error(kInternal) with the source position.
-#define ELBEAM_INVARIANT(condition)                                                             \
-  do {                                                                                          \
-    if (!(condition)) {                                                                         \
-      ::elbeam::fail(::elbeam::ErrorCode::kInternal, "internal error at ", __FILE__, ":",       \
-                     __LINE__, ": ", #condition, " does not hold; please report it");           \
-    }                                                                                           \
+#define ELBEAM_INVARIANT(condition)                                                       \
+  do {                                                                                    \
+    if (!(condition)) {                                                                   \
+      ::elbeam::fail(::elbeam::ErrorCode::kInternal, "internal error at ", __FILE__, ":", \
+                     __LINE__, ": ", #condition, " does not hold; please report it");     \
+    }                                                                                     \
   } while (false)

@@ -36,6 +36,8 @@ To narrow(From value) {
 // For indexing containers with the signed 64-bit sizes that the project uses throughout. The
 // value is known to be non-negative where this is called.
 constexpr std::size_t usize(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
-constexpr std::int64_t ssize(std::size_t value) noexcept { return static_cast<std::int64_t>(value); }
+constexpr std::int64_t ssize(std::size_t value) noexcept {
+  return static_cast<std::int64_t>(value);
+}
 
 }  // namespace elbeam

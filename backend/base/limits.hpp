@@ -6,11 +6,11 @@
 
 namespace elbeam::limits {
 
-inline constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 42;          // 4 TiB
+inline constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 42;  // 4 TiB
 inline constexpr std::int64_t kMaxZipEntries = 65'536;
-inline constexpr std::int64_t kMaxPickleBytes = std::int64_t{256} << 20;      // one pickle stream
-inline constexpr std::int64_t kMaxPickleObjects = 8'000'000;                  // values it may build
-inline constexpr int kMaxPickleDepth = 64;                                    // nesting of containers
+inline constexpr std::int64_t kMaxPickleBytes = std::int64_t{256} << 20;  // one pickle stream
+inline constexpr std::int64_t kMaxPickleObjects = 8'000'000;              // values it may build
+inline constexpr int kMaxPickleDepth = 64;                                // nesting of containers
 inline constexpr std::int64_t kMaxTensors = 65'536;
 inline constexpr int kMaxTensorRank = 8;
 inline constexpr std::int64_t kMaxDictionaryBytes = std::int64_t{1} << 30;
@@ -20,7 +20,7 @@ inline constexpr int kMaxConfigDepth = 32;
 inline constexpr std::int64_t kMaxLayers = 1'024;
 inline constexpr std::int64_t kMaxModelWidth = 1 << 20;
 inline constexpr std::int64_t kMaxBeam = 65'536;
-inline constexpr std::int64_t kMaxLogProbBytes = std::int64_t{16} << 30;     // of one step
+inline constexpr std::int64_t kMaxLogProbBytes = std::int64_t{16} << 30;  // of one step
 inline constexpr std::int64_t kMaxSequenceLength = 1 << 24;
 
 }  // namespace elbeam::limits

@@ -29,7 +29,8 @@ class ThreadPool {
 
   template <typename Function>
   void parallel_for(std::int64_t tasks, Function&& function) {
-    run(tasks,
+    run(
+        tasks,
         [](void* context, std::int64_t task) {
           (*static_cast<std::remove_reference_t<Function>*>(context))(task);
         },

@@ -47,8 +47,8 @@ struct Gemm {
 };
 
 // One row's attention over keys that lie anywhere: head i compares query[i * width ..] with
-// keys[t][key_offset + i * head_stride ..]. Multi-head attention has width = head_stride = d_k; EL-attention has
-// width = d and head_stride = 0, since all heads share the hidden state.
+// keys[t][key_offset + i * head_stride ..]. Multi-head attention has width = head_stride = d_k;
+// EL-attention has width = d and head_stride = 0, since all heads share the hidden state.
 template <typename T>
 struct HeadAttention {
   std::int64_t heads = 0, width = 0, head_stride = 0, length = 0;
@@ -56,8 +56,8 @@ struct HeadAttention {
   const T* const* keys = nullptr;    // [length] pointers, to each of which key_offset is added
   const T* const* values = nullptr;  // [length] pointers, to each of which value_offset is added
   std::int64_t key_offset = 0, value_offset = 0;
-  T* scores = nullptr;               // [heads, length] scratch
-  T* context = nullptr;              // [heads, width]
+  T* scores = nullptr;   // [heads, length] scratch
+  T* context = nullptr;  // [heads, width]
 };
 
 template <typename T>
@@ -66,7 +66,8 @@ struct KernelTable {
   std::int64_t lanes;        // elements of one vector
   std::int64_t panel_width;  // columns of one packed panel
 
-  // Packs B [n, k] (row stride ldb) into ceil(n / panel_width) panels of [k][panel_width], zero-filled.
+  // Packs B [n, k] (row stride ldb) into ceil(n / panel_width) panels of [k][panel_width],
+  // zero-filled.
   void (*pack_panels)(const T* b, std::int64_t ldb, std::int64_t n, std::int64_t k, T* packed);
   // Computes the columns of panels [begin, end).
   void (*gemm_packed)(const PackedGemm<T>& gemm, std::int64_t begin, std::int64_t end);

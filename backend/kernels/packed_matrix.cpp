@@ -43,7 +43,8 @@ PackedGemm<T> PackedMatrix<T>::describe(Operand a, std::int64_t m, Result c,
 }
 
 template <typename T>
-void PackedMatrix<T>::multiply(Operand a, std::int64_t m, Result c, const Epilogue& epilogue) const {
+void PackedMatrix<T>::multiply(Operand a, std::int64_t m, Result c,
+                               const Epilogue& epilogue) const {
   kernels<T>().gemm_packed(describe(a, m, c, epilogue), 0, panels());
 }
 
@@ -54,8 +55,8 @@ void PackedMatrix<T>::multiply(Operand a, std::int64_t m, Result c, const Epilog
   const std::int64_t count = panels();
   const std::int64_t work = m * n_ * k_;
   // A few tasks a thread even out panels that take unequal time on a busy machine.
-  const std::int64_t tasks =
-      std::max<std::int64_t>(1, std::min({count, work / kMinTaskWork, std::int64_t{4} * pool.threads()}));
+  const std::int64_t tasks = std::max<std::int64_t>(
+      1, std::min({count, work / kMinTaskWork, std::int64_t{4} * pool.threads()}));
   if (pool.threads() == 1 || tasks == 1) {
     kernels<T>().gemm_packed(gemm, 0, count);
     return;

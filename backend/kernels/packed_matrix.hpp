@@ -37,7 +37,8 @@ class PackedMatrix {
   };
 
   // c [m, n] = activation(a [m, k] W^T + bias) + residual; columns are shared out to the pool.
-  void multiply(Operand a, std::int64_t m, Result c, const Epilogue& epilogue, ThreadPool& pool) const;
+  void multiply(Operand a, std::int64_t m, Result c, const Epilogue& epilogue,
+                ThreadPool& pool) const;
   // The same on the calling thread.
   void multiply(Operand a, std::int64_t m, Result c, const Epilogue& epilogue) const;
 

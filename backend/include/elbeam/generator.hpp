@@ -41,11 +41,11 @@ struct Statistics {
   std::int64_t decoder_rows = 0;      // rows summed over steps
   double encode_seconds = 0.0;
   double decode_seconds = 0.0;
-  std::string engine;                 // "native" or "torchscript"
-  std::string isa;                    // instruction set of the kernels: "avx512", "avx2", "generic"
-  std::string cross_attention;        // "el" or "mha", as planned for the last batch
+  std::string engine;           // "native" or "torchscript"
+  std::string isa;              // instruction set of the kernels: "avx512", "avx2", "generic"
+  std::string cross_attention;  // "el" or "mha", as planned for the last batch
   std::string self_attention;
-  std::int64_t cross_cache_bytes = 0;             // really allocated
+  std::int64_t cross_cache_bytes = 0;  // really allocated
   std::int64_t self_cache_bytes = 0;
   std::int64_t cross_cache_bytes_mha_copied = 0;  // what a copy per beam would have taken
   std::int64_t cross_cache_bytes_mha_shared = 0;
@@ -55,7 +55,8 @@ struct Statistics {
 // Facts of the loaded model.
 struct ModelInfo {
   std::string architecture;  // "transformer", ...
-  std::string source_format; // "fairseq checkpoint (zip)", "fairseq checkpoint (legacy)", "elbeam archive"
+  std::string
+      source_format;  // "fairseq checkpoint (zip)", "fairseq checkpoint (legacy)", "elbeam archive"
   SpecialTokens special;
   std::int64_t source_vocab_size = 0;
   std::int64_t target_vocab_size = 0;
@@ -78,8 +79,8 @@ class Generator {
   Generator(Generator&&) noexcept;
   Generator& operator=(Generator&&) noexcept;
 
-  // One fairseq batch: results[i] belongs to batch.sentences[i]. prefix_tokens is empty or holds one
-  // (possibly empty) forced prefix per sentence (fairseq's --prefix-size). Throws Error.
+  // One fairseq batch: results[i] belongs to batch.sentences[i]. prefix_tokens is empty or holds
+  // one (possibly empty) forced prefix per sentence (fairseq's --prefix-size). Throws Error.
   std::vector<SentenceResult> generate(
       const SourceBatch& batch, const SearchOptions& options,
       const std::vector<std::vector<std::int64_t>>& prefix_tokens = {}) const;

@@ -27,7 +27,8 @@ enum class Attention { kAuto, kEl, kMha };
 enum class DType { kFp32, kFp64 };
 
 struct LoadOptions {
-  std::string model_path;  // fairseq checkpoint (zip or legacy) or archive of torchscript_models.export
+  std::string
+      model_path;  // fairseq checkpoint (zip or legacy) or archive of torchscript_models.export
   // Dictionaries dict.<lang>.txt of the data; empty: the archive's own (checkpoints carry none).
   std::string source_dictionary_path;
   std::string target_dictionary_path;

@@ -35,7 +35,7 @@ struct DecodeShape {
 // One step for all live rows. A row is one hypothesis; rows of a sentence are adjacent, sentences
 // stay in the order of the batch, and a sentence that has finished has no rows any more.
 struct StepInput {
-  std::span<const std::int64_t> tokens;   // [rows] the token that each row decodes from
+  std::span<const std::int64_t> tokens;  // [rows] the token that each row decodes from
   // [rows] the row of the previous step whose history each row continues (this is fairseq's
   // reorder_incremental_state and its removal of finished sentences in one). In the first step it
   // holds sentence numbers 0..bsz-1 instead, non-decreasing.
@@ -68,7 +68,8 @@ class StepModel {
   // Encodes the batch and opens a state. Throws Error(kModel) for a token id outside the source
   // vocabulary, a sentence that is empty or longer than max_source_positions(), and
   // Error(kOutOfMemory) when the caches cannot be had. Thread-safe.
-  virtual std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) = 0;
+  virtual std::unique_ptr<DecodeState> start(const SourceBatch& batch,
+                                             const DecodeShape& shape) = 0;
 };
 
 }  // namespace elbeam

@@ -41,16 +41,20 @@ template <typename T>
 static inline typename Simd<T>::Vector activate(Activation kind, typename Simd<T>::Vector x) {
   using V = typename Simd<T>::Vector;
   switch (kind) {
-    case Activation::kNone: return x;
-    case Activation::kRelu: return x > V{} ? x : V{};
+    case Activation::kNone:
+      return x;
+    case Activation::kRelu:
+      return x > V{} ? x : V{};
     case Activation::kGelu:
       return x * T{0.5} * (T{1} + erf_vector(x * static_cast<T>(0.70710678118654752440)));
     case Activation::kGeluAccurate:
       return x * T{0.5} *
              (T{1} + tanh_vector<T>((x + x * x * x * static_cast<T>(0.044715)) *
                                     static_cast<T>(0.79788456080286535588)));
-    case Activation::kTanh: return tanh_vector<T>(x);
-    case Activation::kSwish: return x / (T{1} + exp_vector(-x));
+    case Activation::kTanh:
+      return tanh_vector<T>(x);
+    case Activation::kSwish:
+      return x / (T{1} + exp_vector(-x));
   }
   return x;
 }

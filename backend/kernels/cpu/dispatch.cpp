@@ -1,7 +1,6 @@
 // Chooses the instruction set once, at first use.
-#include "kernels/kernels.hpp"
-
 #include "base/check.hpp"
+#include "kernels/kernels.hpp"
 
 #include <cstdlib>
 #include <string_view>
@@ -41,9 +40,12 @@ KernelTable<T> make_table(Isa isa) {
 
 const char* isa_name(Isa isa) noexcept {
   switch (isa) {
-    case Isa::kGeneric: return "generic";
-    case Isa::kAvx2: return "avx2";
-    case Isa::kAvx512: return "avx512";
+    case Isa::kGeneric:
+      return "generic";
+    case Isa::kAvx2:
+      return "avx2";
+    case Isa::kAvx512:
+      return "avx512";
   }
   return "generic";
 }

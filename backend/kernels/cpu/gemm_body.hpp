@@ -12,7 +12,8 @@ inline constexpr std::int64_t kDepthBlock = 512;
 // acc[r][v] += sum over k of a[r][k] * b[k][v], all accumulators in registers.
 template <typename T, int kRows, int kVectors>
 static inline void multiply_tile(std::int64_t depth, const T* a, std::int64_t lda, const T* b,
-                                 std::int64_t ldb, typename Simd<T>::Vector (&acc)[kRows][kVectors]) {
+                                 std::int64_t ldb,
+                                 typename Simd<T>::Vector (&acc)[kRows][kVectors]) {
   using S = Simd<T>;
   for (std::int64_t k = 0; k < depth; ++k) {
     typename S::Vector column[kVectors];
@@ -59,7 +60,8 @@ static void packed_rows(const PackedGemm<T>& g, std::int64_t row, std::int64_t p
   const T* b = g.packed + panel * kWidth * g.k;
   for (std::int64_t k = 0; k < g.k; k += kDepthBlock) {
     const std::int64_t depth = g.k - k < kDepthBlock ? g.k - k : kDepthBlock;
-    multiply_tile<T, kRows, kVectors>(depth, g.a + row * g.lda + k, g.lda, b + k * kWidth, kWidth, acc);
+    multiply_tile<T, kRows, kVectors>(depth, g.a + row * g.lda + k, g.lda, b + k * kWidth, kWidth,
+                                      acc);
   }
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
@@ -75,12 +77,23 @@ static void gemm_packed(const PackedGemm<T>& g, std::int64_t begin, std::int64_t
     std::int64_t row = 0;
     for (; row + kTileRows <= g.m; row += kTileRows) packed_rows<T, kTileRows>(g, row, panel);
     switch (g.m - row) {
-      case 5: packed_rows<T, 5>(g, row, panel); break;
-      case 4: packed_rows<T, 4>(g, row, panel); break;
-      case 3: packed_rows<T, 3>(g, row, panel); break;
-      case 2: packed_rows<T, 2>(g, row, panel); break;
-      case 1: packed_rows<T, 1>(g, row, panel); break;
-      default: break;
+      case 5:
+        packed_rows<T, 5>(g, row, panel);
+        break;
+      case 4:
+        packed_rows<T, 4>(g, row, panel);
+        break;
+      case 3:
+        packed_rows<T, 3>(g, row, panel);
+        break;
+      case 2:
+        packed_rows<T, 2>(g, row, panel);
+        break;
+      case 1:
+        packed_rows<T, 1>(g, row, panel);
+        break;
+      default:
+        break;
     }
   }
 }
@@ -123,7 +136,8 @@ static void plain_rows(const Gemm<T>& g, std::int64_t row) {
   for (; column < g.n; ++column) {
     for (int r = 0; r < kRows; ++r) {
       T sum{0};
-      for (std::int64_t k = 0; k < g.k; ++k) sum += g.a[(row + r) * g.lda + k] * g.b[k * g.ldb + column];
+      for (std::int64_t k = 0; k < g.k; ++k)
+        sum += g.a[(row + r) * g.lda + k] * g.b[k * g.ldb + column];
       g.c[(row + r) * g.ldc + column] = sum;
     }
   }
@@ -134,12 +148,23 @@ static void gemm_nn(const Gemm<T>& g) {
   std::int64_t row = 0;
   for (; row + kTileRows <= g.m; row += kTileRows) plain_rows<T, kTileRows>(g, row);
   switch (g.m - row) {
-    case 5: plain_rows<T, 5>(g, row); break;
-    case 4: plain_rows<T, 4>(g, row); break;
-    case 3: plain_rows<T, 3>(g, row); break;
-    case 2: plain_rows<T, 2>(g, row); break;
-    case 1: plain_rows<T, 1>(g, row); break;
-    default: break;
+    case 5:
+      plain_rows<T, 5>(g, row);
+      break;
+    case 4:
+      plain_rows<T, 4>(g, row);
+      break;
+    case 3:
+      plain_rows<T, 3>(g, row);
+      break;
+    case 2:
+      plain_rows<T, 2>(g, row);
+      break;
+    case 1:
+      plain_rows<T, 1>(g, row);
+      break;
+    default:
+      break;
   }
 }
 

@@ -1,10 +1,9 @@
 // Fills the tables of the instruction set that the including isa_*.cpp file names.
 #pragma once
 
-#include "kernels/kernels.hpp"
-
 #include "kernels/cpu/gemm_body.hpp"
 #include "kernels/cpu/row_body.hpp"
+#include "kernels/kernels.hpp"
 
 namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 

@@ -52,8 +52,8 @@ static void layer_norm(const T* x, const T* gain, const T* bias, std::int64_t n,
   T variance = S::reduce_add(squares);
   for (; i < n; ++i) variance += (x[i] - mean) * (x[i] - mean);
   // fairseq's LayerNorm has torch's default eps.
-  const T scale = T{1} / static_cast<T>(__builtin_sqrt(
-                             static_cast<double>(variance / static_cast<T>(n) + static_cast<T>(1e-5))));
+  const T scale = T{1} / static_cast<T>(__builtin_sqrt(static_cast<double>(
+                             variance / static_cast<T>(n) + static_cast<T>(1e-5))));
   for (i = 0; i + S::kLanes <= n; i += S::kLanes) {
     S::store(y + i, (S::load(x + i) - mean) * scale * S::load(gain + i) + S::load(bias + i));
   }
@@ -152,7 +152,8 @@ static void pool_values(const HeadAttention<T>& a, std::int64_t head, const T* w
   }
   for (; i + S::kLanes <= a.width; i += S::kLanes) {
     V acc{};
-    for (std::int64_t t = 0; t < a.length; ++t) acc += weights[t] * S::load(a.values[t] + offset + i);
+    for (std::int64_t t = 0; t < a.length; ++t)
+      acc += weights[t] * S::load(a.values[t] + offset + i);
     S::store(out + i, acc);
   }
   for (; i < a.width; ++i) {

@@ -14,7 +14,8 @@ namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 template <typename T>
 struct Simd {
   typedef T Vector __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
-  typedef T Unaligned __attribute__((vector_size(ELBEAM_VECTOR_BYTES), aligned(alignof(T)), may_alias));
+  typedef T Unaligned
+      __attribute__((vector_size(ELBEAM_VECTOR_BYTES), aligned(alignof(T)), may_alias));
   static constexpr std::int64_t kLanes = ELBEAM_VECTOR_BYTES / static_cast<std::int64_t>(sizeof(T));
 
   static inline Vector load(const T* p) { return *reinterpret_cast<const Unaligned*>(p); }
@@ -67,8 +68,7 @@ static inline Simd<float>::Vector exp_vector(Simd<float>::Vector x) {
   p = p * r + 5.0000001201e-1F;
   const V y = p * (r * r) + r + 1.0F;
   // n lies in the low bits of `shifted`; moved to the exponent field it multiplies y by 2^n.
-  const Bits exponent = (reinterpret_cast<Bits>(shifted) - reinterpret_cast<Bits>(magic))
-                        << 23;
+  const Bits exponent = (reinterpret_cast<Bits>(shifted) - reinterpret_cast<Bits>(magic)) << 23;
   const Bits scaled = reinterpret_cast<Bits>(y) + exponent;
   V result = reinterpret_cast<V>(scaled);
   result = x < -87.3F ? V{} : result;

@@ -1,0 +1,50 @@
+// Named tensors of a checkpoint as row-major arrays of the type that the engine computes in.
+#pragma once
+
+#include "archive/checkpoint.hpp"
+#include "base/aligned_buffer.hpp"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace elbeam::model {
+
+// A tensor that is stored in type T, aligned and row-major is used where it lies in the mapped
+// file; any other is converted once, and tied tensors share the copy. Spans live as long as the
+// reader. Not thread-safe.
+template <typename T>
+class TensorReader {
+ public:
+  explicit TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint);
+
+  bool has(const std::string& name) const;
+  // Shape of a tensor; throws Error(kModel) when it is missing or has another rank.
+  std::int64_t extent(const std::string& name, std::size_t rank, std::size_t axis) const;
+
+  std::span<const T> matrix(const std::string& name, std::int64_t rows, std::int64_t columns);
+  std::span<const T> vector(const std::string& name, std::int64_t size);
+  std::span<const T> optional_vector(const std::string& name,
+                                     std::int64_t size);  // empty if absent
+
+  // The scalar of a one-element tensor such as "encoder.version"; `otherwise` if absent.
+  double scalar(const std::string& name, double otherwise) const;
+
+  const std::string& path() const noexcept { return checkpoint_->path(); }
+
+ private:
+  const archive::TensorView& find(const std::string& name) const;
+  std::span<const T> read(const std::string& name, const archive::TensorView& view);
+
+  std::shared_ptr<const archive::Checkpoint> checkpoint_;
+  std::deque<AlignedBuffer<T>> converted_;
+  using Key = std::tuple<const std::byte*, std::vector<std::int64_t>, std::vector<std::int64_t>>;
+  std::map<Key, std::span<const T>> done_;  // by address, shape and strides
+};
+
+}  // namespace elbeam::model

@@ -1,0 +1,43 @@
+// The native engine: a fairseq encoder-decoder Transformer behind StepModel.
+#pragma once
+
+#include <elbeam/options.hpp>
+#include <elbeam/step_model.hpp>
+
+#include "archive/checkpoint.hpp"
+#include "attention/weights.hpp"
+
+#include <cstdint>
+#include <memory>
+
+namespace elbeam::model {
+
+struct TransformerOptions {
+  Attention attention = Attention::kAuto;
+  DType dtype = DType::kFp32;
+  int threads = 0;  // 0: as many as the process may run on
+};
+
+// What was planned for the batch with the most source tokens so far, and its memory.
+struct CacheReport {
+  attention::Kind cross_kind = attention::Kind::kMha;
+  attention::Kind self_kind = attention::Kind::kMha;
+  std::int64_t cross_bytes = 0;  // allocated, peak over batches
+  std::int64_t self_bytes = 0;   // allocated, peak over batches
+  std::int64_t cross_bytes_copied = 0;
+  std::int64_t cross_bytes_shared = 0;
+  std::int64_t cross_bytes_el = 0;
+};
+
+class Transformer : public StepModel {
+ public:
+  virtual std::int64_t source_vocab_size() const = 0;
+  virtual CacheReport cache_report() const = 0;
+};
+
+// Builds the model over the checkpoint's memory. Throws Error: kUnsupported for an architecture
+// that is not an encoder-decoder Transformer, kModel for tensors that do not fit together.
+std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
+                                              const TransformerOptions& options);
+
+}  // namespace elbeam::model

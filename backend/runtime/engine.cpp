@@ -1,0 +1,137 @@
+#include "runtime/engine.hpp"
+
+#include "archive/checkpoint.hpp"
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "runtime/script_engine.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <set>
+#include <string>
+#include <utility>
+
+namespace elbeam::runtime {
+namespace {
+
+using archive::Checkpoint;
+using archive::CheckpointFormat;
+
+const char* format_name(CheckpointFormat format) {
+  switch (format) {
+    case CheckpointFormat::kFairseqZip:
+      return "fairseq checkpoint (zip)";
+    case CheckpointFormat::kFairseqLegacy:
+      return "fairseq checkpoint (legacy)";
+    case CheckpointFormat::kElbeamArchive:
+      return "elbeam archive";
+  }
+  return "unknown";
+}
+
+std::optional<text::Dictionary> load_dictionary(const std::string& path,
+                                                const Checkpoint& checkpoint,
+                                                const char* extra_name) {
+  if (!path.empty()) return text::Dictionary::load(path);
+  const std::string* content = checkpoint.extra_file(extra_name);
+  if (content == nullptr) return std::nullopt;
+  return text::Dictionary::parse_full(*content, checkpoint.path() + ":" + extra_name);
+}
+
+std::int64_t count_parameters(const Checkpoint& checkpoint) {
+  std::set<std::pair<const std::byte*, std::int64_t>> seen;  // tied tensors share their bytes
+  std::int64_t count = 0;
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    const bool is_float =
+        view.type == archive::TensorType::kFloat32 || view.type == archive::TensorType::kFloat16 ||
+        view.type == archive::TensorType::kBFloat16 || view.type == archive::TensorType::kFloat64;
+    if (!is_float || name.ends_with("version") || name.ends_with("_float_tensor")) continue;
+    if (seen.insert({view.data, view.element_count()}).second) count += view.element_count();
+  }
+  return count;
+}
+
+// fairseq finds this out when load_state_dict fails; with the numbers it is quicker to mend.
+void check_dictionary(const std::optional<text::Dictionary>& dictionary, std::int64_t vocab_size,
+                      const char* side, const LoadOptions& options) {
+  if (!dictionary) return;
+  const std::string& path = side == std::string("source") ? options.source_dictionary_path
+                                                          : options.target_dictionary_path;
+  ELBEAM_CHECK(dictionary->size() == vocab_size, ErrorCode::kModel,
+               "model and data do not fit: the ", side, " dictionary ",
+               path.empty() ? "of the archive" : path, " has ", dictionary->size(),
+               " types (4 special symbols included), the ", side, " embedding of ",
+               options.model_path, " has ", vocab_size);
+}
+
+// An archive says in its own facts what the scripted modules do not show.
+std::unique_ptr<StepModel> load_scripted(const LoadOptions& options, const Checkpoint& checkpoint,
+                                         ModelInfo& info) {
+  ELBEAM_CHECK(checkpoint.format() == CheckpointFormat::kElbeamArchive, ErrorCode::kUsage,
+               options.model_path,
+               ": --engine torchscript needs an archive; make one with python -m "
+               "torchscript_models.export --path CKPT --data DATA-BIN --out FILE.ts.pt");
+  const nlohmann::json& facts = checkpoint.config().at("elbeam");
+  const auto integer = [&](const char* key) {
+    const auto it = facts.find(key);
+    ELBEAM_CHECK(it != facts.end() && it->is_number_integer() && it->get<std::int64_t>() > 0,
+                 ErrorCode::kModel, options.model_path, ": config.json: ", key,
+                 " is not a positive integer");
+    return it->get<std::int64_t>();
+  };
+  const auto rows = [&](const char* name) {
+    const auto it = checkpoint.tensors().find(name);
+    ELBEAM_CHECK(it != checkpoint.tensors().end() && it->second.shape.size() == 2,
+                 ErrorCode::kModel, options.model_path, ": matrix ", name, " is missing");
+    return it->second.shape[0];
+  };
+  ELBEAM_CHECK(facts.value("kind", "") == "seq2seq", ErrorCode::kUnsupported, options.model_path,
+               ": only encoder-decoder archives can be decoded yet");
+  torchscript::ScriptModelOptions script;
+  script.path = options.model_path;
+  script.special = info.special;
+  script.max_source_positions = integer("max_source_positions");
+  script.max_target_positions = integer("max_target_positions");
+  script.source_vocab_size = info.source_vocab_size = rows("encoder.embed_tokens.weight");
+  script.target_vocab_size = rows("decoder.embed_tokens.weight");
+  script.dtype = options.dtype;
+  script.threads = options.threads;
+  return load_script_engine(script);
+}
+
+}  // namespace
+
+LoadedModel load_model(const LoadOptions& options) {
+  options.validate();
+  LoadedModel loaded;
+  std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
+  loaded.info.source_format = format_name(checkpoint->format());
+  loaded.info.parameters = count_parameters(*checkpoint);
+  loaded.source = load_dictionary(options.source_dictionary_path, *checkpoint, "dict.src.txt");
+  loaded.target = load_dictionary(options.target_dictionary_path, *checkpoint, "dict.tgt.txt");
+  if (loaded.target) loaded.info.special = loaded.target->special();
+  loaded.info.architecture = "transformer";
+  if (const auto model = checkpoint->config().find("model");
+      model != checkpoint->config().end() && model->is_object()) {
+    if (const auto arch = model->find("arch"); arch != model->end() && arch->is_string()) {
+      loaded.info.architecture = arch->get<std::string>();
+    }
+  }
+  if (options.engine == Engine::kTorchScript) {
+    loaded.model = load_scripted(options, *checkpoint, loaded.info);
+  } else {
+    auto native =
+        model::load_transformer(checkpoint, {options.attention, options.dtype, options.threads});
+    loaded.info.source_vocab_size = native->source_vocab_size();
+    loaded.native = native.get();
+    loaded.model = std::move(native);
+  }
+  loaded.info.target_vocab_size = loaded.model->vocab_size();
+  loaded.info.max_source_positions = loaded.model->max_source_positions();
+  loaded.info.max_target_positions = loaded.model->max_decoder_positions();
+  check_dictionary(loaded.source, loaded.info.source_vocab_size, "source", options);
+  check_dictionary(loaded.target, loaded.info.target_vocab_size, "target", options);
+  return loaded;
+}
+
+}  // namespace elbeam::runtime

@@ -1,0 +1,181 @@
+#include <elbeam/generator.hpp>
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "kernels/kernels.hpp"
+#include "runtime/engine.hpp"
+#include "search/decode_loop.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <mutex>
+#include <new>
+#include <utility>
+
+namespace elbeam {
+namespace {
+
+// Set from a signal handler, hence lock-free.
+std::atomic<bool> g_cancelled{false};
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Times the encoder apart from the decode loop that calls it.
+class TimedModel : public StepModel {
+ public:
+  explicit TimedModel(StepModel& model) : model_(model) {}
+
+  std::int64_t vocab_size() const override { return model_.vocab_size(); }
+  std::int64_t max_decoder_positions() const override { return model_.max_decoder_positions(); }
+  std::int64_t max_source_positions() const override { return model_.max_source_positions(); }
+  std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
+    const auto begin = std::chrono::steady_clock::now();
+    auto state = model_.start(batch, shape);
+    encode_seconds_ += seconds_since(begin);
+    return state;
+  }
+  double encode_seconds() const { return encode_seconds_; }
+
+ private:
+  StepModel& model_;
+  double encode_seconds_ = 0.0;
+};
+
+}  // namespace
+
+struct Generator::Impl {
+  runtime::LoadedModel loaded;
+  mutable std::mutex mutex;  // guards counters
+  mutable Statistics counters;
+};
+
+void request_cancellation() noexcept { g_cancelled.store(true, std::memory_order_relaxed); }
+
+const char* version() { return ELBEAM_VERSION; }
+
+Generator::Generator(const LoadOptions& options) : impl_(std::make_unique<Impl>()) {
+  try {
+    impl_->loaded = runtime::load_model(options);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kOutOfMemory, options.model_path, ": not enough memory to load the model");
+  }
+  impl_->counters.engine = impl_->loaded.native != nullptr ? "native" : "torchscript";
+}
+
+Generator::Generator(std::shared_ptr<StepModel> model, const SpecialTokens& special)
+    : impl_(std::make_unique<Impl>()) {
+  ELBEAM_CHECK(model != nullptr, ErrorCode::kUsage, "Generator needs a model");
+  impl_->loaded.info.architecture = "custom";
+  impl_->loaded.info.special = special;
+  impl_->loaded.info.target_vocab_size = model->vocab_size();
+  impl_->loaded.info.max_source_positions = model->max_source_positions();
+  impl_->loaded.info.max_target_positions = model->max_decoder_positions();
+  impl_->loaded.model = std::move(model);
+  impl_->counters.engine = "custom";
+}
+
+Generator::~Generator() = default;
+Generator::Generator(Generator&&) noexcept = default;
+Generator& Generator::operator=(Generator&&) noexcept = default;
+
+std::vector<SentenceResult> Generator::generate(
+    const SourceBatch& batch, const SearchOptions& options,
+    const std::vector<std::vector<std::int64_t>>& prefix_tokens) const {
+  search::DecodeRequest request;
+  request.batch = &batch;
+  request.options = options;
+  request.special = impl_->loaded.info.special;
+  request.prefix_tokens = prefix_tokens;
+  request.cancelled = [] { return g_cancelled.load(std::memory_order_relaxed); };
+  TimedModel model(*impl_->loaded.model);
+  const auto begin = std::chrono::steady_clock::now();
+  search::DecodeResult decoded;
+  try {
+    decoded = search::decode(model, request);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kOutOfMemory, "not enough memory for a batch of ", batch.sentences.size(),
+         " sentences padded to ", batch.padded_length, " tokens; use a smaller --batch-size");
+  }
+  const double seconds = seconds_since(begin);
+
+  std::vector<SentenceResult> results(decoded.sentences.size());
+  std::int64_t generated = 0;
+  for (std::size_t s = 0; s < decoded.sentences.size(); ++s) {
+    auto& finished = decoded.sentences[s];
+    if (!finished.empty()) generated += ssize(finished.front().tokens.size());
+    const std::size_t kept = std::min(finished.size(), usize(options.nbest));
+    for (std::size_t h = 0; h < kept; ++h) {
+      results[s].hypotheses.push_back({std::move(finished[h].tokens),
+                                       finished[h].score,
+                                       std::move(finished[h].positional_scores),
+                                       {}});
+    }
+  }
+  const std::lock_guard<std::mutex> lock(impl_->mutex);
+  Statistics& counters = impl_->counters;
+  counters.sentences += ssize(batch.sentences.size());
+  for (const auto& sentence : batch.sentences) counters.source_tokens += ssize(sentence.size());
+  counters.generated_tokens += generated;
+  counters.steps += decoded.counters.steps;
+  counters.decoder_rows += decoded.counters.rows;
+  counters.encode_seconds += model.encode_seconds();
+  counters.decode_seconds += seconds - model.encode_seconds();
+  return results;
+}
+
+std::vector<SentenceResult> Generator::translate(const std::vector<std::string>& lines,
+                                                 const SearchOptions& options) const {
+  SourceBatch batch;
+  for (const std::string& line : lines) {
+    batch.sentences.push_back(encode_source(line));
+    batch.padded_length = std::max(batch.padded_length, ssize(batch.sentences.back().size()));
+  }
+  if (lines.empty()) return {};
+  std::vector<SentenceResult> results = generate(batch, options);
+  for (SentenceResult& result : results) {
+    for (Hypothesis& hypothesis : result.hypotheses)
+      hypothesis.text = decode_target(hypothesis.tokens);
+  }
+  return results;
+}
+
+std::vector<std::int64_t> Generator::encode_source(std::string_view line) const {
+  ELBEAM_CHECK(impl_->loaded.source.has_value(), ErrorCode::kUsage,
+               "no source dictionary: set LoadOptions::source_dictionary_path");
+  return impl_->loaded.source->encode_line(line);
+}
+
+std::string Generator::decode_target(const std::vector<std::int64_t>& tokens) const {
+  ELBEAM_CHECK(impl_->loaded.target.has_value(), ErrorCode::kUsage,
+               "no target dictionary: set LoadOptions::target_dictionary_path");
+  return impl_->loaded.target->string(tokens, /*escape_unk=*/false,
+                                      {impl_->loaded.info.special.pad});
+}
+
+const ModelInfo& Generator::model_info() const { return impl_->loaded.info; }
+
+Statistics Generator::statistics() const {
+  Statistics result;
+  {
+    const std::lock_guard<std::mutex> lock(impl_->mutex);
+    result = impl_->counters;
+  }
+  if (impl_->loaded.native == nullptr) return result;
+  const model::CacheReport report = impl_->loaded.native->cache_report();
+  result.isa = kernels::isa_name(kernels::active_isa());
+  result.cross_attention = attention::kind_name(report.cross_kind);
+  result.self_attention = attention::kind_name(report.self_kind);
+  result.cross_cache_bytes = report.cross_bytes;
+  result.self_cache_bytes = report.self_bytes;
+  result.cross_cache_bytes_mha_copied = report.cross_bytes_copied;
+  result.cross_cache_bytes_mha_shared = report.cross_bytes_shared;
+  result.cross_cache_bytes_el = report.cross_bytes_el;
+  return result;
+}
+
+}  // namespace elbeam
