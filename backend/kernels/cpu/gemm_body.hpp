@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/activation_body.hpp"
+#include "kernels/kernels.hpp"
 
 namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 

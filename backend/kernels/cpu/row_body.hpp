@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/simd.hpp"
+#include "kernels/kernels.hpp"
 
 namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 

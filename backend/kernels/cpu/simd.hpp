@@ -6,6 +6,8 @@
 // instructions, the linker could pick that copy for the whole program.
 #pragma once
 
+#include "kernels/kernels.hpp"
+
 #include <cstdint>
 #include <utility>
 
