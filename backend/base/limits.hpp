@@ -9,7 +9,8 @@ namespace elbeam::limits {
 inline constexpr std::int64_t kMaxFileBytes = std::int64_t{1} << 42;  // 4 TiB
 inline constexpr std::int64_t kMaxZipEntries = 65'536;
 inline constexpr std::int64_t kMaxPickleBytes = std::int64_t{256} << 20;  // one pickle stream
-inline constexpr std::int64_t kMaxPickleObjects = 8'000'000;              // values it may build
+inline constexpr std::int64_t kMaxPickleObjects = 1'000'000;              // values it may build
+inline constexpr std::int64_t kMaxPicklePushes = 8'000'000;               // references to them
 inline constexpr int kMaxPickleDepth = 64;                                // nesting of containers
 inline constexpr std::int64_t kMaxTensors = 65'536;
 inline constexpr int kMaxTensorRank = 8;

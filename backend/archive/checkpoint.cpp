@@ -1,0 +1,119 @@
+#include "archive/checkpoint.hpp"
+
+#include "archive/checkpoint_data.hpp"
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <utility>
+
+namespace elbeam::archive {
+namespace {
+
+class MappedCheckpoint : public Checkpoint {
+ public:
+  MappedCheckpoint(MappedFile file, CheckpointData data)
+      : file_(std::move(file)), data_(std::move(data)) {}
+
+  const std::string& path() const noexcept override { return file_.path(); }
+  CheckpointFormat format() const noexcept override { return data_.format; }
+  const TensorMap& tensors() const noexcept override { return data_.tensors; }
+  const nlohmann::json& config() const noexcept override { return data_.config; }
+  const std::string* extra_file(std::string_view name) const noexcept override {
+    const auto it = data_.extra_files.find(name);
+    return it == data_.extra_files.end() ? nullptr : &it->second;
+  }
+
+ private:
+  MappedFile file_;
+  CheckpointData data_;
+};
+
+bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
+  return bytes.size() >= magic.size() &&
+         std::string_view(reinterpret_cast<const char*>(bytes.data()), magic.size()) == magic;
+}
+
+}  // namespace
+
+const char* tensor_type_name(TensorType type) noexcept {
+  switch (type) {
+    case TensorType::kFloat32:
+      return "float32";
+    case TensorType::kFloat16:
+      return "float16";
+    case TensorType::kBFloat16:
+      return "bfloat16";
+    case TensorType::kFloat64:
+      return "float64";
+    case TensorType::kInt64:
+      return "int64";
+    case TensorType::kInt32:
+      return "int32";
+    case TensorType::kInt16:
+      return "int16";
+    case TensorType::kInt8:
+      return "int8";
+    case TensorType::kUInt8:
+      return "uint8";
+    case TensorType::kBool:
+      return "bool";
+  }
+  return "unknown";
+}
+
+std::int64_t tensor_type_size(TensorType type) noexcept {
+  switch (type) {
+    case TensorType::kFloat64:
+    case TensorType::kInt64:
+      return 8;
+    case TensorType::kFloat32:
+    case TensorType::kInt32:
+      return 4;
+    case TensorType::kFloat16:
+    case TensorType::kBFloat16:
+    case TensorType::kInt16:
+      return 2;
+    case TensorType::kInt8:
+    case TensorType::kUInt8:
+    case TensorType::kBool:
+      return 1;
+  }
+  return 1;
+}
+
+std::int64_t TensorView::element_count() const noexcept {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : shape) count *= extent;  // checked when the file was opened
+  return count;
+}
+
+bool TensorView::is_contiguous() const noexcept {
+  std::int64_t expected = 1;
+  for (std::size_t axis = shape.size(); axis-- > 0;) {
+    if (shape[axis] != 1 && strides[axis] != expected) return false;
+    expected *= shape[axis];
+  }
+  return true;
+}
+
+std::unique_ptr<Checkpoint> Checkpoint::open(const std::string& path) {
+  MappedFile file(path);
+  const std::span<const std::byte> bytes = file.bytes();
+  ELBEAM_CHECK(!bytes.empty(), ErrorCode::kFormat, path, ": the file is empty");
+  // A zip begins with a local header, a legacy file with a pickle; nothing else is a model.
+  CheckpointData data;
+  if (starts_with(bytes, "PK")) {
+    data = read_torch_zip(bytes, path);
+  } else {
+    ELBEAM_CHECK(starts_with(bytes, "\x80"), ErrorCode::kFormat, path,
+                 ": neither a torch zip file nor a legacy torch file: it begins with ",
+                 quoted({reinterpret_cast<const char*>(bytes.data()),
+                         std::min<std::size_t>(bytes.size(), 8)}));
+    data = read_torch_legacy(bytes, path);
+  }
+  return std::make_unique<MappedCheckpoint>(std::move(file), std::move(data));
+}
+
+}  // namespace elbeam::archive

@@ -1,0 +1,273 @@
+#include "archive/torch_values.hpp"
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "base/limits.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include <array>
+#include <utility>
+
+namespace elbeam::archive {
+namespace {
+
+struct StorageClass {
+  std::string_view name;
+  TensorType type;
+};
+constexpr std::array<StorageClass, 10> kStorageClasses{{
+    {"FloatStorage", TensorType::kFloat32},
+    {"HalfStorage", TensorType::kFloat16},
+    {"BFloat16Storage", TensorType::kBFloat16},
+    {"DoubleStorage", TensorType::kFloat64},
+    {"LongStorage", TensorType::kInt64},
+    {"IntStorage", TensorType::kInt32},
+    {"ShortStorage", TensorType::kInt16},
+    {"CharStorage", TensorType::kInt8},
+    {"ByteStorage", TensorType::kUInt8},
+    {"BoolStorage", TensorType::kBool},
+}};
+
+TensorType storage_type(const PickleValue& storage_class, const std::string& where) {
+  if (storage_class.kind == PickleKind::kGlobal && storage_class.text.substr(0, 5) == "torch") {
+    const std::size_t blank = storage_class.text.find(' ');
+    for (const StorageClass& known : kStorageClasses) {
+      if (storage_class.text.substr(blank + 1) == known.name) return known.type;
+    }
+  }
+  fail(ErrorCode::kUnsupported, where, ": a tensor with storage class ", quoted(storage_class.text),
+       "; models have float, half, bfloat16, double and integer ones");
+}
+
+bool is_call_of(const PickleValue& value, std::string_view global) {
+  return value.kind == PickleKind::kObject && value.items[0]->is_global(global);
+}
+
+std::vector<std::int64_t> integers(const PickleValue& value, const std::string& where,
+                                   const std::string& name) {
+  ELBEAM_CHECK(
+      value.kind == PickleKind::kTuple && value.items.size() <= usize(limits::kMaxTensorRank),
+      ErrorCode::kFormat, where, ": tensor ", quoted(name, 200), ": expected a tuple of at most ",
+      limits::kMaxTensorRank, " integers for its shape and strides");
+  std::vector<std::int64_t> result;
+  for (const PickleValue* item : value.items) {
+    ELBEAM_CHECK(item->kind == PickleKind::kInt && item->integer >= 0, ErrorCode::kFormat, where,
+                 ": tensor ", quoted(name, 200),
+                 ": a dimension or stride that is not a non-negative integer");
+    result.push_back(item->integer);
+  }
+  return result;
+}
+
+// The last element that shape and strides reach, plus one; 0 for an empty tensor.
+std::int64_t reach(const TensorView& view, std::int64_t offset) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : view.shape) count = checked_mul(count, extent);
+  if (count == 0) return 0;
+  std::int64_t last = offset;
+  for (std::size_t axis = 0; axis < view.shape.size(); ++axis) {
+    last = checked_add(last, checked_mul(view.shape[axis] - 1, view.strides[axis]));
+  }
+  return checked_add(last, std::int64_t{1});
+}
+
+// OmegaConf 2.0 nodes keep their content in _content and their value in _val; older ones in
+// content.
+const PickleValue* omegaconf_content(const PickleValue& object) {
+  if (object.items[0]->text.substr(0, 9) != "omegaconf") return nullptr;
+  for (const char* key : {"_content", "_val", "content"}) {
+    if (const PickleValue* found = object.items[2]->find(key)) return found;
+  }
+  return nullptr;
+}
+
+class JsonWriter {
+ public:
+  explicit JsonWriter(const std::string& where) : where_(where) {}
+
+  nlohmann::json write(const PickleValue& value, int depth = 0) {
+    ELBEAM_CHECK(depth <= limits::kMaxConfigDepth && ++count_ <= kMaxValues, ErrorCode::kLimit,
+                 where_, ": the configuration nests deeper than ", limits::kMaxConfigDepth,
+                 " or has more than ", kMaxValues, " values");
+    switch (value.kind) {
+      case PickleKind::kBool:
+        return value.integer != 0;
+      case PickleKind::kInt:
+        return value.integer;
+      case PickleKind::kFloat:
+        return value.real;
+      case PickleKind::kText:
+        return std::string(value.text);
+      case PickleKind::kList:
+      case PickleKind::kTuple: {
+        nlohmann::json list = nlohmann::json::array();
+        for (const PickleValue* item : value.items) list.push_back(write(*item, depth + 1));
+        return list;
+      }
+      case PickleKind::kDict:
+        return write_dict(value, depth);
+      case PickleKind::kObject: {
+        if (value.items[0]->is_global("argparse Namespace"))
+          return write(*value.items[2], depth + 1);
+        const PickleValue* content = omegaconf_content(value);
+        return content == nullptr ? nlohmann::json() : write(*content, depth + 1);
+      }
+      case PickleKind::kNone:
+      case PickleKind::kGlobal:
+      case PickleKind::kPersistent:
+        return nullptr;
+    }
+    return nullptr;
+  }
+
+ private:
+  static constexpr std::int64_t kMaxValues = 100'000;
+
+  nlohmann::json write_dict(const PickleValue& value, int depth) {
+    nlohmann::json object = nlohmann::json::object();
+    for (std::size_t i = 0; i + 1 < value.items.size(); i += 2) {
+      if (value.items[i]->kind != PickleKind::kText) continue;  // options have names
+      object[std::string(value.items[i]->text)] = write(*value.items[i + 1], depth + 1);
+    }
+    return object;
+  }
+
+  const std::string& where_;
+  std::int64_t count_ = 0;
+};
+
+}  // namespace
+
+std::optional<StorageReference> parse_storage(const PickleValue& value, const std::string& where) {
+  if (value.kind != PickleKind::kPersistent) return std::nullopt;
+  const PickleValue& id = *value.items[0];
+  const bool shaped = id.kind == PickleKind::kTuple && id.items.size() >= 5 &&
+                      id.items[0]->kind == PickleKind::kText && id.items[0]->text == "storage" &&
+                      id.items[2]->kind == PickleKind::kText &&
+                      id.items[4]->kind == PickleKind::kInt;
+  ELBEAM_CHECK(shaped, ErrorCode::kFormat, where,
+               ": a persistent id that is not ('storage', class, key, ", "location, count)");
+  // Legacy files name views of other storages in a sixth place; torch < 0.4 wrote such.
+  ELBEAM_CHECK(id.items.size() == 5 || id.items[5]->kind == PickleKind::kNone,
+               ErrorCode::kUnsupported, where, ": storage ", quoted(id.items[2]->text),
+               " is a view of another one (a file of torch < 0.4)");
+  StorageReference reference{std::string(id.items[2]->text), storage_type(*id.items[1], where),
+                             id.items[4]->integer};
+  ELBEAM_CHECK(reference.elements >= 0, ErrorCode::kFormat, where, ": storage ",
+               quoted(reference.key), " has a negative size");
+  return reference;
+}
+
+std::optional<TensorView> TensorDecoder::decode(const PickleValue& value,
+                                                const std::string& name) const {
+  const PickleValue* call = &value;
+  for (int wrappers = 0; wrappers < 4 && (is_call_of(*call, "torch._utils _rebuild_parameter") ||
+                                          is_call_of(*call, "torch.nn.parameter Parameter"));
+       ++wrappers) {
+    ELBEAM_CHECK(!call->items[1]->items.empty(), ErrorCode::kFormat, where_, ": tensor ",
+                 quoted(name, 200), ": a parameter without data");
+    call = call->items[1]->items[0];
+  }
+  if (!is_call_of(*call, "torch._utils _rebuild_tensor_v2") &&
+      !is_call_of(*call, "torch._utils _rebuild_tensor")) {
+    return std::nullopt;
+  }
+  const std::vector<const PickleValue*>& arguments = call->items[1]->items;
+  ELBEAM_CHECK(arguments.size() >= 4 && arguments[1]->kind == PickleKind::kInt, ErrorCode::kFormat,
+               where_, ": tensor ", quoted(name, 200),
+               ": expected storage, offset, shape and strides");
+  const std::optional<StorageReference> storage = parse_storage(*arguments[0], where_);
+  ELBEAM_CHECK(storage.has_value(), ErrorCode::kFormat, where_, ": tensor ", quoted(name, 200),
+               ": its storage is not a storage");
+  TensorView view;
+  view.type = storage->type;
+  view.shape = integers(*arguments[2], where_, name);
+  view.strides = integers(*arguments[3], where_, name);
+  const std::int64_t offset = arguments[1]->integer;
+  ELBEAM_CHECK(offset >= 0 && view.shape.size() == view.strides.size(), ErrorCode::kFormat, where_,
+               ": tensor ", quoted(name, 200), ": ", view.shape.size(), " dimensions, ",
+               view.strides.size(), " strides, offset ", offset);
+  const std::int64_t last = reach(view, offset);
+  ELBEAM_CHECK(last <= storage->elements, ErrorCode::kIntegrity, where_, ": tensor ",
+               quoted(name, 200), ": reaches element ", last, " of storage ", quoted(storage->key),
+               ", which has ", storage->elements);
+  view.data = storages_(*storage).data();
+  if (last > 0) view.data += checked_mul(offset, tensor_type_size(view.type));
+  return view;
+}
+
+void TensorDecoder::insert(TensorMap& out, const std::string& name, const TensorView& view) const {
+  ELBEAM_CHECK(ssize(out.size()) < limits::kMaxTensors, ErrorCode::kLimit, where_, ": more than ",
+               limits::kMaxTensors, " tensors");
+  out.insert_or_assign(name, view);
+}
+
+TensorMap TensorDecoder::decode_state_dict(const PickleValue& dict) const {
+  ELBEAM_CHECK(dict.kind == PickleKind::kDict, ErrorCode::kFormat, where_,
+               ": the model's state is not a dict");
+  TensorMap out;
+  for (std::size_t i = 0; i + 1 < dict.items.size(); i += 2) {
+    const PickleValue& key = *dict.items[i];
+    ELBEAM_CHECK(key.kind == PickleKind::kText, ErrorCode::kFormat, where_,
+                 ": a tensor of the model has no name");
+    const std::string name(key.text);
+    const std::optional<TensorView> view = decode(*dict.items[i + 1], name);
+    ELBEAM_CHECK(view.has_value(), ErrorCode::kUnsupported, where_, ": ", quoted(name, 200),
+                 " of the model's state is not a plain tensor");
+    insert(out, name, *view);
+  }
+  return out;
+}
+
+TensorMap TensorDecoder::decode_module(const PickleValue& root) const {
+  TensorMap out;
+  walk_module(root, "", 0, out);
+  return out;
+}
+
+void TensorDecoder::walk_module(const PickleValue& object, const std::string& prefix, int depth,
+                                TensorMap& out) const {
+  ELBEAM_CHECK(depth <= limits::kMaxPickleDepth, ErrorCode::kLimit, where_,
+               ": modules nest deeper than ", limits::kMaxPickleDepth);
+  ELBEAM_CHECK(object.kind == PickleKind::kObject && object.items[2]->kind == PickleKind::kDict,
+               ErrorCode::kFormat, where_, ": ", quoted(prefix, 200), " is not a module");
+  const std::vector<const PickleValue*>& attributes = object.items[2]->items;
+  for (std::size_t i = 0; i + 1 < attributes.size(); i += 2) {
+    if (attributes[i]->kind != PickleKind::kText) continue;
+    const std::string name =
+        (prefix.empty() ? "" : prefix + ".") + std::string(attributes[i]->text);
+    const PickleValue& value = *attributes[i + 1];
+    if (const std::optional<TensorView> view = decode(value, name)) {
+      insert(out, name, *view);
+    } else if (value.kind == PickleKind::kObject &&
+               value.items[0]->text.substr(0, 9) == "__torch__" &&
+               value.items[2]->kind == PickleKind::kDict) {
+      walk_module(value, name, depth + 1, out);
+    }
+  }
+}
+
+nlohmann::json to_json(const PickleValue& value, const std::string& where) {
+  return JsonWriter(where).write(value);
+}
+
+nlohmann::json checkpoint_config(const PickleValue& root, const std::string& where) {
+  nlohmann::json config = nlohmann::json::object();
+  const PickleValue* cfg = root.find("cfg");
+  if (cfg != nullptr && cfg->kind != PickleKind::kNone) {
+    const nlohmann::json all = to_json(*cfg, where);
+    for (const char* key : {"model", "task"}) {
+      if (all.is_object() && all.contains(key)) config[key] = all.at(key);
+    }
+    return config;
+  }
+  if (const PickleValue* args = root.find("args");
+      args != nullptr && args->kind != PickleKind::kNone) {
+    config["model"] = to_json(*args, where);
+    config["task"] = config["model"];
+  }
+  return config;
+}
+
+}  // namespace elbeam::archive

@@ -1,0 +1,349 @@
+#include "archive/zip_index.hpp"
+
+#include "archive/byte_reader.hpp"
+#include "base/limits.hpp"
+
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace elbeam::archive {
+namespace {
+
+constexpr std::uint32_t kLocalSignature = 0x04034b50;
+constexpr std::uint32_t kDescriptorSignature = 0x08074b50;
+constexpr std::uint32_t kCentralSignature = 0x02014b50;
+constexpr std::uint32_t kEndSignature = 0x06054b50;
+constexpr std::uint32_t kEnd64Signature = 0x06064b50;
+constexpr std::uint32_t kLocator64Signature = 0x07064b50;
+constexpr std::int64_t kEndBytes = 22;
+constexpr std::int64_t kEnd64Bytes = 56;
+constexpr std::int64_t kLocator64Bytes = 20;
+constexpr std::uint16_t kFlagDescriptor = 0x0008;
+constexpr std::uint16_t kFlagUtf8 = 0x0800;
+constexpr std::uint16_t kStored = 0;
+constexpr std::uint16_t kDeflated = 8;
+constexpr std::uint32_t kSee64 = 0xffffffffU;
+
+struct Entry {
+  std::string name;
+  std::uint16_t flags = 0;
+  std::uint16_t method = 0;
+  std::uint32_t crc = 0;
+  std::int64_t stored = 0;  // bytes in the file
+  std::int64_t size = 0;    // bytes unpacked
+  std::int64_t local = 0;   // offset of the local header
+  std::span<const std::byte> data;
+};
+
+struct Directory {
+  std::int64_t entries = 0;
+  std::int64_t offset = 0;
+  std::int64_t size = 0;
+};
+
+class Indexer {
+ public:
+  Indexer(std::span<const std::byte> file, const std::string& where) : file_(file), where_(where) {}
+
+  std::vector<Entry> run() {
+    const Directory directory = read_end();
+    std::vector<Entry> entries = read_directory(directory);
+    std::sort(entries.begin(), entries.end(),
+              [](const Entry& a, const Entry& b) { return a.local < b.local; });
+    std::int64_t position = 0;
+    for (Entry& entry : entries) position = read_local(entry, position);
+    ELBEAM_CHECK(position == directory.offset, ErrorCode::kFormat, where_,
+                 ": zip: ", directory.offset - position,
+                 " bytes between the last entry and the directory at byte ", directory.offset);
+    for (const Entry& entry : entries) check_content(entry);
+    return entries;
+  }
+
+ private:
+  ByteReader at(std::int64_t offset, std::int64_t bytes, const char* what) const {
+    ELBEAM_CHECK(offset >= 0 && bytes >= 0 && offset <= ssize(file_.size()) - bytes,
+                 ErrorCode::kFormat, where_, ": zip: ", what, " lies outside the file (byte ",
+                 offset, ", ", bytes, " bytes, of ", file_.size(), "); truncated file?");
+    return ByteReader(file_, where_, offset);
+  }
+
+  Directory read_end() const {
+    const std::int64_t end = ssize(file_.size()) - kEndBytes;
+    ByteReader reader = at(end, kEndBytes, "the end record");
+    ELBEAM_CHECK(
+        reader.read<std::uint32_t>("signature") == kEndSignature, ErrorCode::kFormat, where_,
+        ": zip: no end record at the end of the file (truncated, or bytes follow the archive)");
+    const auto disk = reader.read<std::uint16_t>("disk");
+    const auto directory_disk = reader.read<std::uint16_t>("disk");
+    const auto entries_here = reader.read<std::uint16_t>("entries");
+    const auto entries = reader.read<std::uint16_t>("entries");
+    const auto size = reader.read<std::uint32_t>("directory size");
+    const auto offset = reader.read<std::uint32_t>("directory offset");
+    const auto comment = reader.read<std::uint16_t>("comment");
+    ELBEAM_CHECK(disk == 0 && directory_disk == 0 && entries_here == entries && comment == 0,
+                 ErrorCode::kFormat, where_, ": zip: several disks or a comment in the end record");
+    Directory directory{entries, offset, size};
+    std::int64_t directory_end = end;
+    const std::int64_t locator = end - kLocator64Bytes;
+    if (locator >= kEnd64Bytes &&
+        ByteReader(file_, where_, locator).read<std::uint32_t>("locator") == kLocator64Signature) {
+      directory = read_end64(locator, directory);
+      directory_end = locator - kEnd64Bytes;
+    }
+    ELBEAM_CHECK(directory.entries >= 1 && directory.entries <= limits::kMaxZipEntries,
+                 ErrorCode::kLimit, where_, ": zip: expected 1 to ", limits::kMaxZipEntries,
+                 " entries, got ", directory.entries);
+    ELBEAM_CHECK(directory.offset >= 0 && directory.size >= 0 &&
+                     directory.offset <= directory_end - directory.size &&
+                     directory.offset + directory.size == directory_end,
+                 ErrorCode::kFormat, where_, ": zip: the directory (byte ", directory.offset, ", ",
+                 directory.size, " bytes) does not end where the end record begins (byte ",
+                 directory_end, ")");
+    return directory;
+  }
+
+  Directory read_end64(std::int64_t locator, const Directory& plain) const {
+    ByteReader reader = at(locator + 4, kLocator64Bytes - 4, "the zip64 locator");
+    const auto disk = reader.read<std::uint32_t>("disk");
+    const auto offset = reader.read<std::uint64_t>("offset");
+    const auto disks = reader.read<std::uint32_t>("disks");
+    ELBEAM_CHECK(
+        disk == 0 && disks == 1 && offset == static_cast<std::uint64_t>(locator - kEnd64Bytes),
+        ErrorCode::kFormat, where_,
+        ": zip: the zip64 locator does not point at the record before it");
+    ByteReader end = at(locator - kEnd64Bytes, kEnd64Bytes, "the zip64 end record");
+    const auto signature = end.read<std::uint32_t>("signature");
+    const auto bytes = end.read<std::uint64_t>("record size");
+    ELBEAM_CHECK(
+        signature == kEnd64Signature && bytes == static_cast<std::uint64_t>(kEnd64Bytes - 12),
+        ErrorCode::kFormat, where_, ": zip: malformed zip64 end record");
+    end.take(4, "versions");
+    const auto disk_a = end.read<std::uint32_t>("disk");
+    const auto disk_b = end.read<std::uint32_t>("disk");
+    const auto entries_here = end.read<std::uint64_t>("entries");
+    Directory result;
+    result.entries = narrow<std::int64_t>(end.read<std::uint64_t>("entries"));
+    result.size = narrow<std::int64_t>(end.read<std::uint64_t>("directory size"));
+    result.offset = narrow<std::int64_t>(end.read<std::uint64_t>("directory offset"));
+    const auto agrees = [](std::int64_t field, std::int64_t value, std::int64_t see64) {
+      return field == value || field == see64;
+    };
+    ELBEAM_CHECK(
+        disk_a == 0 && disk_b == 0 && narrow<std::int64_t>(entries_here) == result.entries &&
+            agrees(plain.entries, result.entries, 0xffff) &&
+            agrees(plain.size, result.size, kSee64) && agrees(plain.offset, result.offset, kSee64),
+        ErrorCode::kFormat, where_, ": zip: the two end records contradict each other");
+    return result;
+  }
+
+  std::vector<Entry> read_directory(const Directory& directory) const {
+    ByteReader reader(file_.subspan(0, usize(directory.offset + directory.size)), where_,
+                      directory.offset);
+    std::vector<Entry> entries;
+    for (std::int64_t i = 0; i < directory.entries; ++i) entries.push_back(read_central(reader));
+    ELBEAM_CHECK(reader.remaining() == 0, ErrorCode::kFormat, where_, ": zip: ", reader.remaining(),
+                 " bytes after the last entry of the directory");
+    return entries;
+  }
+
+  Entry read_central(ByteReader& reader) const {
+    const std::int64_t begin = reader.position();
+    ELBEAM_CHECK(reader.read<std::uint32_t>("signature") == kCentralSignature, ErrorCode::kFormat,
+                 where_, ": zip: no directory entry at byte ", begin);
+    reader.take(4, "versions");
+    Entry entry;
+    entry.flags = reader.read<std::uint16_t>("flags");
+    entry.method = reader.read<std::uint16_t>("method");
+    reader.take(4, "time");
+    entry.crc = reader.read<std::uint32_t>("CRC");
+    const auto stored = reader.read<std::uint32_t>("stored size");
+    const auto size = reader.read<std::uint32_t>("size");
+    const auto name_bytes = reader.read<std::uint16_t>("name length");
+    const auto extra_bytes = reader.read<std::uint16_t>("extra length");
+    const auto comment_bytes = reader.read<std::uint16_t>("comment length");
+    const auto disk = reader.read<std::uint16_t>("disk");
+    reader.take(6, "attributes");
+    const auto local = reader.read<std::uint32_t>("offset");
+    entry.name = reader.text(name_bytes, "name");
+    const auto extra = reader.take(extra_bytes, "extra field");
+    ELBEAM_CHECK(comment_bytes == 0 && disk == 0, ErrorCode::kFormat, where_, ": zip entry ",
+                 quoted(entry.name), ": a comment or another disk");
+    entry.stored = stored;
+    entry.size = size;
+    entry.local = local;
+    read_extra64(extra, {stored == kSee64, size == kSee64, local == kSee64}, entry);
+    ELBEAM_CHECK((entry.flags & ~(kFlagDescriptor | kFlagUtf8)) == 0, ErrorCode::kUnsupported,
+                 where_, ": zip entry ", quoted(entry.name), ": unexpected flags ", entry.flags,
+                 " (encrypted?)");
+    return entry;
+  }
+
+  // The zip64 extra field holds, in this order, those of size, stored size and offset that are
+  // marked.
+  void read_extra64(std::span<const std::byte> extra, std::array<bool, 3> marked,
+                    Entry& entry) const {
+    const auto [stored64, size64, local64] = marked;
+    if (!stored64 && !size64 && !local64) return;
+    ByteReader reader(extra, where_);
+    while (reader.remaining() >= 4) {
+      const auto id = reader.read<std::uint16_t>("extra id");
+      const auto bytes = reader.read<std::uint16_t>("extra size");
+      const auto field = reader.take(bytes, "extra field");
+      if (id != 1) continue;
+      ByteReader values(field, where_);
+      if (size64) entry.size = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 size"));
+      if (stored64)
+        entry.stored = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 stored size"));
+      if (local64) entry.local = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 offset"));
+      return;
+    }
+    fail(ErrorCode::kFormat, where_, ": zip entry ", quoted(entry.name),
+         ": zip64 sizes are missing");
+  }
+
+  // Reads the entry that has to begin at `position`; returns where the next one has to.
+  std::int64_t read_local(Entry& entry, std::int64_t position) const {
+    const std::string name = quoted(entry.name);
+    ELBEAM_CHECK(entry.local == position, ErrorCode::kFormat, where_, ": zip entry ", name,
+                 ": expected at byte ", position, ", the directory says ", entry.local,
+                 " (gap or overlap)");
+    ByteReader reader(file_, where_, position);
+    ELBEAM_CHECK(reader.read<std::uint32_t>("signature") == kLocalSignature, ErrorCode::kFormat,
+                 where_, ": zip entry ", name, ": no local header at byte ", position);
+    reader.take(2, "version");
+    const auto flags = reader.read<std::uint16_t>("flags");
+    const auto method = reader.read<std::uint16_t>("method");
+    reader.take(4, "time");
+    const auto crc = reader.read<std::uint32_t>("CRC");
+    const auto stored = reader.read<std::uint32_t>("stored size");
+    const auto size = reader.read<std::uint32_t>("size");
+    const auto name_bytes = reader.read<std::uint16_t>("name length");
+    const auto extra_bytes = reader.read<std::uint16_t>("extra length");
+    const std::string_view local_name = reader.text(name_bytes, "name");
+    reader.take(extra_bytes, "extra field");  // torch pads here, so that tensors are aligned
+    const bool described = (flags & kFlagDescriptor) != 0;
+    const auto agrees = [&](std::uint32_t field, std::int64_t value) {
+      return field == value || field == kSee64 || (described && field == 0);
+    };
+    ELBEAM_CHECK(local_name == entry.name && flags == entry.flags && method == entry.method &&
+                     (crc == entry.crc || (described && crc == 0)) &&
+                     agrees(stored, entry.stored) && agrees(size, entry.size),
+                 ErrorCode::kFormat, where_, ": zip entry ", name,
+                 ": the local header differs from the directory");
+    entry.data = reader.take(entry.stored, "the entry's data");
+    if (described) read_descriptor(reader, entry);
+    return reader.position();
+  }
+
+  void read_descriptor(ByteReader& reader, const Entry& entry) const {
+    const auto signature = reader.read<std::uint32_t>("data descriptor");
+    const auto crc = reader.read<std::uint32_t>("CRC");
+    const bool wide = entry.size >= kSee64 || entry.stored >= kSee64;
+    const auto field = [&]() -> std::int64_t {
+      return wide ? narrow<std::int64_t>(reader.read<std::uint64_t>("size"))
+                  : reader.read<std::uint32_t>("size");
+    };
+    const std::int64_t stored = field();
+    const std::int64_t size = field();
+    ELBEAM_CHECK(signature == kDescriptorSignature && crc == entry.crc && stored == entry.stored &&
+                     size == entry.size,
+                 ErrorCode::kFormat, where_, ": zip entry ", quoted(entry.name),
+                 ": the data descriptor differs from the directory");
+  }
+
+  void check_content(const Entry& entry) const {
+    const std::size_t slash = entry.name.find('/');
+    const bool is_code = slash != std::string::npos && entry.name.compare(slash, 6, "/code/") == 0;
+    uLong crc = 0;
+    if (entry.method == kStored) {
+      ELBEAM_CHECK(entry.stored == entry.size, ErrorCode::kFormat, where_, ": zip entry ",
+                   quoted(entry.name), ": stored, with two different sizes");
+      crc = crc32_z(0, reinterpret_cast<const Bytef*>(entry.data.data()), entry.data.size());
+    } else {
+      ELBEAM_CHECK(entry.method == kDeflated && is_code, ErrorCode::kUnsupported, where_,
+                   ": zip entry ", quoted(entry.name), ": compressed (method ", entry.method,
+                   "); torch stores everything but code/");
+      crc = inflated_crc(entry);
+    }
+    ELBEAM_CHECK(crc == entry.crc, ErrorCode::kIntegrity, where_, ": zip entry ",
+                 quoted(entry.name),
+                 ": its content does not match its checksum; the file is damaged");
+  }
+
+  // Unpacks through a small buffer: the CRC is wanted, not the text.
+  uLong inflated_crc(const Entry& entry) const {
+    ELBEAM_CHECK(entry.size <= limits::kMaxConfigBytes && entry.stored <= limits::kMaxConfigBytes,
+                 ErrorCode::kLimit, where_, ": zip entry ", quoted(entry.name), ": ", entry.size,
+                 " bytes of code, the limit is ", limits::kMaxConfigBytes);
+    z_stream stream{};
+    ELBEAM_CHECK(inflateInit2(&stream, -MAX_WBITS) == Z_OK, ErrorCode::kOutOfMemory,
+                 "zlib: no memory");
+    std::array<Bytef, 16384> buffer;
+    // zlib's interface takes a mutable pointer; it does not write through it.
+    stream.next_in = const_cast<Bytef*>(reinterpret_cast<const Bytef*>(entry.data.data()));
+    stream.avail_in = static_cast<uInt>(entry.data.size());
+    uLong crc = 0;
+    std::int64_t total = 0;
+    int status = Z_OK;
+    while (status == Z_OK && total <= entry.size) {
+      stream.next_out = buffer.data();
+      stream.avail_out = static_cast<uInt>(buffer.size());
+      status = inflate(&stream, Z_NO_FLUSH);
+      const std::size_t count = buffer.size() - stream.avail_out;
+      crc = crc32_z(crc, buffer.data(), count);
+      total += ssize(count);
+    }
+    const uInt unread = stream.avail_in;
+    inflateEnd(&stream);
+    ELBEAM_CHECK(status == Z_STREAM_END && total == entry.size && unread == 0,
+                 ErrorCode::kIntegrity, where_, ": zip entry ", quoted(entry.name),
+                 ": the compressed data is damaged");
+    return crc;
+  }
+
+  std::span<const std::byte> file_;
+  const std::string& where_;
+};
+
+void check_name(const std::string& name, const std::string& where) {
+  bool good = !name.empty() && name.front() != '/' && name.back() != '/' &&
+              name.find("//") == std::string::npos;
+  for (const char c : name) good = good && c >= 0x20 && c < 0x7f && c != '\\' && c != ':';
+  for (std::size_t begin = 0; good && begin <= name.size();) {
+    const std::size_t end = std::min(name.find('/', begin), name.size());
+    const std::string_view part(name.data() + begin, end - begin);
+    good = part != "." && part != "..";
+    begin = end + 1;
+  }
+  ELBEAM_CHECK(good, ErrorCode::kFormat, where, ": zip: unsafe entry name ", quoted(name));
+}
+
+}  // namespace
+
+ZipIndex::ZipIndex(std::span<const std::byte> file, const std::string& where) {
+  std::string top;
+  for (const Entry& entry : Indexer(file, where).run()) {
+    check_name(entry.name, where);
+    const std::size_t slash = entry.name.find('/');
+    ELBEAM_CHECK(slash != std::string::npos, ErrorCode::kFormat, where, ": zip entry ",
+                 quoted(entry.name), ": not in a top folder");
+    const std::string folder = entry.name.substr(0, slash);
+    if (top.empty()) top = folder;
+    ELBEAM_CHECK(folder == top, ErrorCode::kFormat, where, ": zip: entries in two top folders, ",
+                 quoted(top), " and ", quoted(folder));
+    const auto [it, fresh] = entries_.try_emplace(entry.name.substr(slash + 1), entry.data);
+    ELBEAM_CHECK(fresh, ErrorCode::kFormat, where, ": zip: two entries are called ",
+                 quoted(entry.name));
+  }
+  std::erase_if(entries_, [](const auto& entry) { return entry.first.starts_with("code/"); });
+}
+
+const std::span<const std::byte>* ZipIndex::find(std::string_view name) const noexcept {
+  const auto it = entries_.find(name);
+  return it == entries_.end() ? nullptr : &it->second;
+}
+
+}  // namespace elbeam::archive

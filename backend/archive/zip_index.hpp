@@ -1,0 +1,35 @@
+// A strict index of a zip file as torch writes it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace elbeam::archive {
+
+// Finds each entry's bytes inside the mapped file. Refused, because torch never writes it and every
+// one of them has been an attack or hid a damaged file: compressed entries (but for TorchScript's
+// own code/, which torch deflates), several top folders, names with "..", empty parts or characters
+// outside printable ASCII, duplicates, encryption, a local header or data descriptor that differs
+// from the central directory, gaps, overlaps, bytes before the first entry or after the end record,
+// a wrong CRC-32. Immutable; entries view the file's bytes and must not outlive them.
+class ZipIndex {
+ public:
+  // `where` is the path, for messages. Throws Error: kFormat, kIntegrity, kLimit, kUnsupported.
+  ZipIndex(std::span<const std::byte> file, const std::string& where);
+
+  // By name below the top folder ("data.pkl", "data/0"); nullptr if absent. Entries under code/ are
+  // checked and not listed: nothing here reads programs.
+  const std::span<const std::byte>* find(std::string_view name) const noexcept;
+  const std::map<std::string, std::span<const std::byte>, std::less<>>& entries() const noexcept {
+    return entries_;
+  }
+
+ private:
+  std::map<std::string, std::span<const std::byte>, std::less<>> entries_;
+};
+
+}  // namespace elbeam::archive
