@@ -132,7 +132,10 @@ constexpr FlagPolicy kPolicies[] = {
 bool is_harmless(const FlagPolicy& policy, const ParsedFlags& flags) {
   const FlagSpec& spec = flags.spec(policy.name);
   if (spec.kind == FlagKind::kFlag) return false;
-  if (spec.kind == FlagKind::kString) return *flags.text(policy.name) == spec.default_value;
+  if (spec.kind == FlagKind::kString) {
+    // No default is None, and not "": --replace-unk "" is a mode of its own.
+    return !spec.default_value.empty() && *flags.text(policy.name) == spec.default_value;
+  }
   const double value = *python_float(*flags.text(policy.name));
   switch (policy.harmless) {
     case Harmless::kDefault:

@@ -140,6 +140,7 @@ TEST(CommandLine, DefaultsOfWhatIsNotBuiltAreAccepted) {
   }
   EXPECT_THROW(parsed({"--diversity-rate", "0"}), Error);
   EXPECT_THROW(parsed({"--sampling-topk", "0"}), Error);
+  EXPECT_THROW(parsed({"--replace-unk", ""}), Error);
   EXPECT_THROW(parsed({"--path", "a.pt:b.pt"}), Error);
   EXPECT_THROW(parsed({"--task", "language_modeling"}), Error);
   EXPECT_THROW(parsed({"--task", "masked_lm"}), Error);
