@@ -6,6 +6,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
+#include <new>
 #include <utility>
 
 namespace elbeam::archive {
@@ -33,6 +35,17 @@ class MappedCheckpoint : public Checkpoint {
 bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
   return bytes.size() >= magic.size() &&
          std::string_view(reinterpret_cast<const char*>(bytes.data()), magic.size()) == magic;
+}
+
+// A zip begins with a local header, a legacy file with a pickle; nothing else is a model.
+CheckpointData read(const MappedFile& file) {
+  const std::span<const std::byte> bytes = file.bytes();
+  if (starts_with(bytes, "PK")) return read_torch_zip(file);
+  ELBEAM_CHECK(starts_with(bytes, "\x80"), ErrorCode::kFormat, file.path(),
+               ": neither a torch zip file nor a legacy torch file: it begins with ",
+               quoted({reinterpret_cast<const char*>(bytes.data()),
+                       std::min<std::size_t>(bytes.size(), 8)}));
+  return read_torch_legacy(file);
 }
 
 }  // namespace
@@ -100,18 +113,12 @@ bool TensorView::is_contiguous() const noexcept {
 
 std::unique_ptr<Checkpoint> Checkpoint::open(const std::string& path) {
   MappedFile file(path);
-  const std::span<const std::byte> bytes = file.bytes();
-  ELBEAM_CHECK(!bytes.empty(), ErrorCode::kFormat, path, ": the file is empty");
-  // A zip begins with a local header, a legacy file with a pickle; nothing else is a model.
+  ELBEAM_CHECK(!file.bytes().empty(), ErrorCode::kFormat, path, ": the file is empty");
   CheckpointData data;
-  if (starts_with(bytes, "PK")) {
-    data = read_torch_zip(bytes, path);
-  } else {
-    ELBEAM_CHECK(starts_with(bytes, "\x80"), ErrorCode::kFormat, path,
-                 ": neither a torch zip file nor a legacy torch file: it begins with ",
-                 quoted({reinterpret_cast<const char*>(bytes.data()),
-                         std::min<std::size_t>(bytes.size(), 8)}));
-    data = read_torch_legacy(bytes, path);
+  try {
+    data = read(file);
+  } catch (const std::bad_alloc&) {
+    fail(ErrorCode::kOutOfMemory, path, ": not enough memory to read it");
   }
   return std::make_unique<MappedCheckpoint>(std::move(file), std::move(data));
 }

@@ -6,7 +6,6 @@
 #include <nlohmann/json.hpp>
 
 #include <map>
-#include <span>
 #include <string>
 
 namespace elbeam::archive {
@@ -19,9 +18,9 @@ struct CheckpointData {
 };
 
 // Zip files of torch >= 1.6: fairseq checkpoints, and TorchScript archives with our config.json.
-CheckpointData read_torch_zip(std::span<const std::byte> file, const std::string& path);
+CheckpointData read_torch_zip(const MappedFile& file);
 
 // Files of torch < 1.6: a row of pickles, then the storages one after another.
-CheckpointData read_torch_legacy(std::span<const std::byte> file, const std::string& path);
+CheckpointData read_torch_legacy(const MappedFile& file);
 
 }  // namespace elbeam::archive

@@ -69,9 +69,13 @@ class PickleMachine {
   // Every push costs the file a byte and the reader eight, and values can be pushed again and
   // again.
   void push(Value* value) {
-    ELBEAM_CHECK(++pushes_ <= limits::kMaxPicklePushes, ErrorCode::kLimit, where_,
-                 ": pickle: more than ", limits::kMaxPicklePushes, " references");
+    charge(1);
     stack_.push_back(value);
+  }
+  void charge(std::int64_t references) {
+    pushes_ += references;
+    ELBEAM_CHECK(pushes_ <= limits::kMaxPicklePushes, ErrorCode::kLimit, where_,
+                 ": pickle: more than ", limits::kMaxPicklePushes, " references");
   }
   void push_int(std::int64_t integer) {
     Value* value = make(PickleKind::kInt);
@@ -435,6 +439,10 @@ void PickleMachine::add_pairs(Value* target, const std::vector<const Value*>& it
 }
 
 void PickleMachine::push_global(std::string_view module, std::string_view name) {
+  // Names are copied below, and one long string can be referred to a million times.
+  ELBEAM_CHECK(module.size() + name.size() <= usize(limits::kMaxNameBytes), ErrorCode::kLimit,
+               where_, ": pickle at byte ", offset_ + opcode_at_, ": a global's name has ",
+               module.size() + name.size(), " bytes, the limit is ", limits::kMaxNameBytes);
   ELBEAM_CHECK(is_inert_global(module, name), ErrorCode::kUnsupported, where_, ": pickle at byte ",
                offset_ + opcode_at_, ": refers to ", quoted(concat(module, ".", name)),
                ", which no model needs; nothing was executed. The file may be malicious");
@@ -452,6 +460,7 @@ void PickleMachine::reduce(Value* callable, Value* arguments) {
     Value* value = make(PickleKind::kDict);
     // Python 2 wrote OrderedDict([[key, value], ...]).
     if (arguments->items.size() == 1 && arguments->items[0]->kind == PickleKind::kList) {
+      charge(2 * ssize(arguments->items[0]->items.size()));  // the one opcode that copies
       for (const Value* pair : arguments->items[0]->items) {
         const bool is_pair =
             (pair->kind == PickleKind::kList || pair->kind == PickleKind::kTuple) &&

@@ -17,8 +17,7 @@ constexpr std::int64_t kProtocol = 1001;
 
 class LegacyReader {
  public:
-  LegacyReader(std::span<const std::byte> file, const std::string& path)
-      : file_(file), path_(path) {}
+  explicit LegacyReader(const MappedFile& file) : file_(file.bytes()), path_(file.path()) {}
 
   CheckpointData run() {
     const PickleDocument magic = next();
@@ -112,8 +111,6 @@ class LegacyReader {
 
 }  // namespace
 
-CheckpointData read_torch_legacy(std::span<const std::byte> file, const std::string& path) {
-  return LegacyReader(file, path).run();
-}
+CheckpointData read_torch_legacy(const MappedFile& file) { return LegacyReader(file).run(); }
 
 }  // namespace elbeam::archive

@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -60,11 +61,19 @@ std::vector<std::int64_t> integers(const PickleValue& value, const std::string& 
   return result;
 }
 
+// Elements of the tensor, an axis of length 0 counted as 1: products over parts of the shape, as
+// is_contiguous() forms them, then cannot overflow either.
+std::int64_t size_bound(const TensorView& view) {
+  std::int64_t count = 1;
+  for (const std::int64_t extent : view.shape) {
+    count = checked_mul(count, std::max(extent, std::int64_t{1}));
+  }
+  return count;
+}
+
 // The last element that shape and strides reach, plus one; 0 for an empty tensor.
 std::int64_t reach(const TensorView& view, std::int64_t offset) {
-  std::int64_t count = 1;
-  for (const std::int64_t extent : view.shape) count = checked_mul(count, extent);
-  if (count == 0) return 0;
+  if (std::find(view.shape.begin(), view.shape.end(), 0) != view.shape.end()) return 0;
   std::int64_t last = offset;
   for (std::size_t axis = 0; axis < view.shape.size(); ++axis) {
     last = checked_add(last, checked_mul(view.shape[axis] - 1, view.strides[axis]));
@@ -98,7 +107,7 @@ class JsonWriter {
       case PickleKind::kFloat:
         return value.real;
       case PickleKind::kText:
-        return std::string(value.text);
+        return write_text(value.text);
       case PickleKind::kList:
       case PickleKind::kTuple: {
         nlohmann::json list = nlohmann::json::array();
@@ -124,17 +133,34 @@ class JsonWriter {
  private:
   static constexpr std::int64_t kMaxValues = 100'000;
 
+  // Python's str is not always text: bytes and lone surrogates are no JSON, so they become null.
+  nlohmann::json write_text(std::string_view text) {
+    bytes_ += ssize(text.size());
+    ELBEAM_CHECK(bytes_ <= limits::kMaxConfigBytes, ErrorCode::kLimit, where_,
+                 ": the configuration has more than ", limits::kMaxConfigBytes, " bytes of text");
+    nlohmann::json result = std::string(text);
+    try {
+      (void)result.dump();
+    } catch (const nlohmann::json::type_error&) {
+      return nullptr;
+    }
+    return result;
+  }
+
   nlohmann::json write_dict(const PickleValue& value, int depth) {
     nlohmann::json object = nlohmann::json::object();
     for (std::size_t i = 0; i + 1 < value.items.size(); i += 2) {
       if (value.items[i]->kind != PickleKind::kText) continue;  // options have names
-      object[std::string(value.items[i]->text)] = write(*value.items[i + 1], depth + 1);
+      const nlohmann::json key = write_text(value.items[i]->text);
+      if (!key.is_string()) continue;
+      object[key.get_ref<const std::string&>()] = write(*value.items[i + 1], depth + 1);
     }
     return object;
   }
 
   const std::string& where_;
   std::int64_t count_ = 0;
+  std::int64_t bytes_ = 0;
 };
 
 }  // namespace
@@ -192,15 +218,31 @@ std::optional<TensorView> TensorDecoder::decode(const PickleValue& value,
   ELBEAM_CHECK(last <= storage->elements, ErrorCode::kIntegrity, where_, ": tensor ",
                quoted(name, 200), ": reaches element ", last, " of storage ", quoted(storage->key),
                ", which has ", storage->elements);
+  // With a stride of 0 a few bytes can stand for any number of elements, which a copy would need.
+  const std::int64_t bound = size_bound(view);
+  ELBEAM_CHECK(last == 0 || bound <= storage->elements, ErrorCode::kIntegrity, where_, ": tensor ",
+               quoted(name, 200), ": has ", bound, " elements, and its storage ",
+               quoted(storage->key), " has ", storage->elements);
   view.data = storages_(*storage).data();
   if (last > 0) view.data += checked_mul(offset, tensor_type_size(view.type));
   return view;
 }
 
+// Checked before it is copied: a long name can be shared by a million entries.
+std::string TensorDecoder::join(const std::string& prefix, std::string_view name) const {
+  ELBEAM_CHECK(ssize(prefix.size() + name.size()) < limits::kMaxNameBytes, ErrorCode::kLimit,
+               where_, ": the name ", quoted(name), " (in ", quoted(prefix), ") has more than ",
+               limits::kMaxNameBytes, " bytes");
+  std::string result = prefix;
+  if (!prefix.empty()) result += '.';
+  return result.append(name);
+}
+
 void TensorDecoder::insert(TensorMap& out, const std::string& name, const TensorView& view) const {
   ELBEAM_CHECK(ssize(out.size()) < limits::kMaxTensors, ErrorCode::kLimit, where_, ": more than ",
                limits::kMaxTensors, " tensors");
-  out.insert_or_assign(name, view);
+  ELBEAM_CHECK(out.try_emplace(name, view).second, ErrorCode::kFormat, where_,
+               ": two tensors are called ", quoted(name, 200));
 }
 
 TensorMap TensorDecoder::decode_state_dict(const PickleValue& dict) const {
@@ -211,7 +253,7 @@ TensorMap TensorDecoder::decode_state_dict(const PickleValue& dict) const {
     const PickleValue& key = *dict.items[i];
     ELBEAM_CHECK(key.kind == PickleKind::kText, ErrorCode::kFormat, where_,
                  ": a tensor of the model has no name");
-    const std::string name(key.text);
+    const std::string name = join("", key.text);
     const std::optional<TensorView> view = decode(*dict.items[i + 1], name);
     ELBEAM_CHECK(view.has_value(), ErrorCode::kUnsupported, where_, ": ", quoted(name, 200),
                  " of the model's state is not a plain tensor");
@@ -221,29 +263,31 @@ TensorMap TensorDecoder::decode_state_dict(const PickleValue& dict) const {
 }
 
 TensorMap TensorDecoder::decode_module(const PickleValue& root) const {
-  TensorMap out;
-  walk_module(root, "", 0, out);
-  return out;
+  ModuleWalk walk;
+  walk_module(root, "", 0, walk);
+  return std::move(walk.tensors);
 }
 
 void TensorDecoder::walk_module(const PickleValue& object, const std::string& prefix, int depth,
-                                TensorMap& out) const {
+                                ModuleWalk& walk) const {
   ELBEAM_CHECK(depth <= limits::kMaxPickleDepth, ErrorCode::kLimit, where_,
                ": modules nest deeper than ", limits::kMaxPickleDepth);
   ELBEAM_CHECK(object.kind == PickleKind::kObject && object.items[2]->kind == PickleKind::kDict,
                ErrorCode::kFormat, where_, ": ", quoted(prefix, 200), " is not a module");
   const std::vector<const PickleValue*>& attributes = object.items[2]->items;
   for (std::size_t i = 0; i + 1 < attributes.size(); i += 2) {
+    // A module can be an attribute of many, so that 64 levels of two are 2^64 paths.
+    ELBEAM_CHECK(++walk.visits <= limits::kMaxPickleObjects, ErrorCode::kLimit, where_,
+                 ": the modules have more than ", limits::kMaxPickleObjects, " attributes");
     if (attributes[i]->kind != PickleKind::kText) continue;
-    const std::string name =
-        (prefix.empty() ? "" : prefix + ".") + std::string(attributes[i]->text);
+    const std::string name = join(prefix, attributes[i]->text);
     const PickleValue& value = *attributes[i + 1];
     if (const std::optional<TensorView> view = decode(value, name)) {
-      insert(out, name, *view);
+      insert(walk.tensors, name, *view);
     } else if (value.kind == PickleKind::kObject &&
                value.items[0]->text.substr(0, 9) == "__torch__" &&
                value.items[2]->kind == PickleKind::kDict) {
-      walk_module(value, name, depth + 1, out);
+      walk_module(value, name, depth + 1, walk);
     }
   }
 }

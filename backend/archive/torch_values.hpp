@@ -49,8 +49,14 @@ class TensorDecoder {
   TensorMap decode_module(const PickleValue& root) const;
 
  private:
+  struct ModuleWalk {
+    TensorMap tensors;
+    std::int64_t visits = 0;
+  };
+
   void walk_module(const PickleValue& object, const std::string& prefix, int depth,
-                   TensorMap& out) const;
+                   ModuleWalk& walk) const;
+  std::string join(const std::string& prefix, std::string_view name) const;
   void insert(TensorMap& out, const std::string& name, const TensorView& view) const;
 
   StorageSource storages_;

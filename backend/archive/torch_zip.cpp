@@ -15,7 +15,7 @@ std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-// nlohmann's parser recurses, so depth is bounded while it reads.
+// Depth is bounded while it reads: whoever walks the result may recurse.
 nlohmann::json parse_json(std::string_view text, const std::string& where) {
   ELBEAM_CHECK(ssize(text.size()) <= limits::kMaxConfigBytes, ErrorCode::kLimit, where, ": ",
                text.size(), " bytes, the limit is ", limits::kMaxConfigBytes);
@@ -54,6 +54,9 @@ void read_archive_config(const ZipIndex& zip, const std::string& path, Checkpoin
   data.config["elbeam"] = std::move(config);
   for (const char* name : {"dict.src.txt", "dict.tgt.txt"}) {
     if (const auto* content = zip.find(std::string("extra/") + name)) {
+      ELBEAM_CHECK(ssize(content->size()) <= limits::kMaxDictionaryBytes, ErrorCode::kLimit, path,
+                   ": ", name, " has ", content->size(), " bytes, the limit is ",
+                   limits::kMaxDictionaryBytes);
       data.extra_files.emplace(name, as_text(*content));
     }
   }
@@ -61,8 +64,9 @@ void read_archive_config(const ZipIndex& zip, const std::string& path, Checkpoin
 
 }  // namespace
 
-CheckpointData read_torch_zip(std::span<const std::byte> file, const std::string& path) {
-  const ZipIndex zip(file, path);
+CheckpointData read_torch_zip(const MappedFile& file) {
+  const std::string& path = file.path();
+  const ZipIndex zip(file);
   const auto* pickle = zip.find("data.pkl");
   ELBEAM_CHECK(pickle != nullptr, ErrorCode::kFormat, path,
                ": not a torch file: data.pkl is missing");
@@ -72,7 +76,7 @@ CheckpointData read_torch_zip(std::span<const std::byte> file, const std::string
     ELBEAM_CHECK(as_text(*order) == "little", ErrorCode::kUnsupported, path, ": byte order ",
                  quoted(as_text(*order)), ", expected little");
   }
-  const PickleDocument document(*pickle, path, pickle->data() - file.data());
+  const PickleDocument document(*pickle, path, pickle->data() - file.bytes().data());
   ELBEAM_CHECK(document.size() == ssize(pickle->size()), ErrorCode::kFormat, path,
                ": data.pkl: ", ssize(pickle->size()) - document.size(),
                " bytes after the end of the pickle");

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <vector>
 
 namespace elbeam::archive {
@@ -26,6 +27,9 @@ constexpr std::uint16_t kFlagUtf8 = 0x0800;
 constexpr std::uint16_t kStored = 0;
 constexpr std::uint16_t kDeflated = 8;
 constexpr std::uint32_t kSee64 = 0xffffffffU;
+constexpr std::size_t kCrcStep = std::size_t{1} << 20;
+constexpr std::uint16_t kZip64Id = 0x0001;
+constexpr std::uint16_t kPaddingId = 0x4246;  // "FB" in caffe2/serialize/inline_container.cc
 
 struct Entry {
   std::string name;
@@ -35,6 +39,7 @@ struct Entry {
   std::int64_t stored = 0;  // bytes in the file
   std::int64_t size = 0;    // bytes unpacked
   std::int64_t local = 0;   // offset of the local header
+  bool zip64 = false;       // whether any of the three is in the zip64 extra field
   std::span<const std::byte> data;
 };
 
@@ -46,7 +51,8 @@ struct Directory {
 
 class Indexer {
  public:
-  Indexer(std::span<const std::byte> file, const std::string& where) : file_(file), where_(where) {}
+  explicit Indexer(const MappedFile& file)
+      : mapping_(file), file_(file.bytes()), where_(file.path()) {}
 
   std::vector<Entry> run() {
     const Directory directory = read_end();
@@ -186,22 +192,34 @@ class Indexer {
   void read_extra64(std::span<const std::byte> extra, std::array<bool, 3> marked,
                     Entry& entry) const {
     const auto [stored64, size64, local64] = marked;
-    if (!stored64 && !size64 && !local64) return;
+    entry.zip64 = stored64 || size64 || local64;
+    const auto field = find_extra64(extra, entry.name);
+    ELBEAM_CHECK(entry.zip64 == field.has_value(), ErrorCode::kFormat, where_, ": zip entry ",
+                 quoted(entry.name), ": zip64 sizes are missing, or not called for");
+    if (!entry.zip64) return;
+    ByteReader values(*field, where_);
+    if (size64) entry.size = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 size"));
+    if (stored64)
+      entry.stored = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 stored size"));
+    if (local64) entry.local = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 offset"));
+    ELBEAM_CHECK(values.remaining() == 0, ErrorCode::kFormat, where_, ": zip entry ",
+                 quoted(entry.name), ": the zip64 field has ", values.remaining(),
+                 " bytes too many");
+  }
+
+  // The zip64 field among the extra fields. The only other one that torch writes is its padding.
+  std::optional<std::span<const std::byte>> find_extra64(std::span<const std::byte> extra,
+                                                         std::string_view name) const {
+    std::optional<std::span<const std::byte>> found;
     ByteReader reader(extra, where_);
-    while (reader.remaining() >= 4) {
+    while (reader.remaining() > 0) {
       const auto id = reader.read<std::uint16_t>("extra id");
-      const auto bytes = reader.read<std::uint16_t>("extra size");
-      const auto field = reader.take(bytes, "extra field");
-      if (id != 1) continue;
-      ByteReader values(field, where_);
-      if (size64) entry.size = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 size"));
-      if (stored64)
-        entry.stored = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 stored size"));
-      if (local64) entry.local = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 offset"));
-      return;
+      const auto field = reader.take(reader.read<std::uint16_t>("extra size"), "extra field");
+      ELBEAM_CHECK(id == kPaddingId || (id == kZip64Id && !found), ErrorCode::kFormat, where_,
+                   ": zip entry ", quoted(name), ": unexpected extra field ", id);
+      if (id == kZip64Id) found = field;
     }
-    fail(ErrorCode::kFormat, where_, ": zip entry ", quoted(entry.name),
-         ": zip64 sizes are missing");
+    return found;
   }
 
   // Reads the entry that has to begin at `position`; returns where the next one has to.
@@ -223,14 +241,18 @@ class Indexer {
     const auto name_bytes = reader.read<std::uint16_t>("name length");
     const auto extra_bytes = reader.read<std::uint16_t>("extra length");
     const std::string_view local_name = reader.text(name_bytes, "name");
-    reader.take(extra_bytes, "extra field");  // torch pads here, so that tensors are aligned
+    const auto extra64 = find_extra64(reader.take(extra_bytes, "extra field"), entry.name);
     const bool described = (flags & kFlagDescriptor) != 0;
+    // Sizes in the local zip64 field come unpacked first, then stored.
+    ByteReader values(extra64.value_or(std::span<const std::byte>()), where_);
     const auto agrees = [&](std::uint32_t field, std::int64_t value) {
-      return field == value || field == kSee64 || (described && field == 0);
+      if (field == kSee64)
+        return values.read<std::uint64_t>("zip64 size") == static_cast<std::uint64_t>(value);
+      return field == value || (described && field == 0);
     };
+    const bool sizes_agree = agrees(size, entry.size) && agrees(stored, entry.stored);
     ELBEAM_CHECK(local_name == entry.name && flags == entry.flags && method == entry.method &&
-                     (crc == entry.crc || (described && crc == 0)) &&
-                     agrees(stored, entry.stored) && agrees(size, entry.size),
+                     (crc == entry.crc || (described && crc == 0)) && sizes_agree,
                  ErrorCode::kFormat, where_, ": zip entry ", name,
                  ": the local header differs from the directory");
     entry.data = reader.take(entry.stored, "the entry's data");
@@ -241,7 +263,8 @@ class Indexer {
   void read_descriptor(ByteReader& reader, const Entry& entry) const {
     const auto signature = reader.read<std::uint32_t>("data descriptor");
     const auto crc = reader.read<std::uint32_t>("CRC");
-    const bool wide = entry.size >= kSee64 || entry.stored >= kSee64;
+    // torch's miniz writes wide sizes wherever it needed a zip64 field, be it for the offset alone.
+    const bool wide = entry.zip64;
     const auto field = [&]() -> std::int64_t {
       return wide ? narrow<std::int64_t>(reader.read<std::uint64_t>("size"))
                   : reader.read<std::uint32_t>("size");
@@ -254,14 +277,14 @@ class Indexer {
                  ": the data descriptor differs from the directory");
   }
 
-  void check_content(const Entry& entry) const {
+  void check_content(const Entry& entry) {
     const std::size_t slash = entry.name.find('/');
     const bool is_code = slash != std::string::npos && entry.name.compare(slash, 6, "/code/") == 0;
     uLong crc = 0;
     if (entry.method == kStored) {
       ELBEAM_CHECK(entry.stored == entry.size, ErrorCode::kFormat, where_, ": zip entry ",
                    quoted(entry.name), ": stored, with two different sizes");
-      crc = crc32_z(0, reinterpret_cast<const Bytef*>(entry.data.data()), entry.data.size());
+      crc = stored_crc(entry.data);
     } else {
       ELBEAM_CHECK(entry.method == kDeflated && is_code, ErrorCode::kUnsupported, where_,
                    ": zip entry ", quoted(entry.name), ": compressed (method ", entry.method,
@@ -273,11 +296,25 @@ class Indexer {
                  ": its content does not match its checksum; the file is damaged");
   }
 
+  // Lets go of the bytes as it passes: most of a training checkpoint is the optimizer's, and not
+  // read again.
+  uLong stored_crc(std::span<const std::byte> data) const {
+    uLong crc = 0;
+    while (!data.empty()) {
+      const auto part = data.first(std::min(data.size(), kCrcStep));
+      crc = crc32_z(crc, reinterpret_cast<const Bytef*>(part.data()), part.size());
+      if (part.size() == kCrcStep) mapping_.release(part);
+      data = data.subspan(part.size());
+    }
+    return crc;
+  }
+
   // Unpacks through a small buffer: the CRC is wanted, not the text.
-  uLong inflated_crc(const Entry& entry) const {
-    ELBEAM_CHECK(entry.size <= limits::kMaxConfigBytes && entry.stored <= limits::kMaxConfigBytes,
+  uLong inflated_crc(const Entry& entry) {
+    ELBEAM_CHECK(entry.size <= limits::kMaxConfigBytes && entry.stored <= limits::kMaxConfigBytes &&
+                     (code_bytes_ += entry.size) <= limits::kMaxConfigBytes,
                  ErrorCode::kLimit, where_, ": zip entry ", quoted(entry.name), ": ", entry.size,
-                 " bytes of code, the limit is ", limits::kMaxConfigBytes);
+                 " bytes of code, the limit for all of it is ", limits::kMaxConfigBytes);
     z_stream stream{};
     ELBEAM_CHECK(inflateInit2(&stream, -MAX_WBITS) == Z_OK, ErrorCode::kOutOfMemory,
                  "zlib: no memory");
@@ -304,14 +341,22 @@ class Indexer {
     return crc;
   }
 
+  const MappedFile& mapping_;
   std::span<const std::byte> file_;
   const std::string& where_;
+  std::int64_t code_bytes_ = 0;  // unpacked so far
 };
 
 void check_name(const std::string& name, const std::string& where) {
   bool good = !name.empty() && name.front() != '/' && name.back() != '/' &&
               name.find("//") == std::string::npos;
-  for (const char c : name) good = good && c >= 0x20 && c < 0x7f && c != '\\' && c != ':';
+  // The top folder is called like the file that torch wrote, which may have letters of any script.
+  bool is_top = true;
+  for (const char c : name) {
+    is_top = is_top && c != '/';
+    const bool is_ascii = c >= 0x20 && c < 0x7f;
+    good = good && (is_ascii || (is_top && (c & 0x80) != 0)) && c != '\\' && c != ':';
+  }
   for (std::size_t begin = 0; good && begin <= name.size();) {
     const std::size_t end = std::min(name.find('/', begin), name.size());
     const std::string_view part(name.data() + begin, end - begin);
@@ -323,9 +368,10 @@ void check_name(const std::string& name, const std::string& where) {
 
 }  // namespace
 
-ZipIndex::ZipIndex(std::span<const std::byte> file, const std::string& where) {
+ZipIndex::ZipIndex(const MappedFile& file) {
+  const std::string& where = file.path();
   std::string top;
-  for (const Entry& entry : Indexer(file, where).run()) {
+  for (const Entry& entry : Indexer(file).run()) {
     check_name(entry.name, where);
     const std::size_t slash = entry.name.find('/');
     ELBEAM_CHECK(slash != std::string::npos, ErrorCode::kFormat, where, ": zip entry ",

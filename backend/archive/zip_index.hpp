@@ -1,6 +1,8 @@
 // A strict index of a zip file as torch writes it.
 #pragma once
 
+#include "base/mapped_file.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -18,8 +20,8 @@ namespace elbeam::archive {
 // a wrong CRC-32. Immutable; entries view the file's bytes and must not outlive them.
 class ZipIndex {
  public:
-  // `where` is the path, for messages. Throws Error: kFormat, kIntegrity, kLimit, kUnsupported.
-  ZipIndex(std::span<const std::byte> file, const std::string& where);
+  // Throws Error: kFormat, kIntegrity, kLimit, kUnsupported.
+  explicit ZipIndex(const MappedFile& file);
 
   // By name below the top folder ("data.pkl", "data/0"); nullptr if absent. Entries under code/ are
   // checked and not listed: nothing here reads programs.

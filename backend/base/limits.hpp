@@ -12,6 +12,7 @@ inline constexpr std::int64_t kMaxPickleBytes = std::int64_t{256} << 20;  // one
 inline constexpr std::int64_t kMaxPickleObjects = 1'000'000;              // values it may build
 inline constexpr std::int64_t kMaxPicklePushes = 8'000'000;               // references to them
 inline constexpr int kMaxPickleDepth = 64;                                // nesting of containers
+inline constexpr std::int64_t kMaxNameBytes = 1'024;                      // of a tensor, a global
 inline constexpr std::int64_t kMaxTensors = 65'536;
 inline constexpr int kMaxTensorRank = 8;
 inline constexpr std::int64_t kMaxDictionaryBytes = std::int64_t{1} << 30;

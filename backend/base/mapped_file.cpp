@@ -71,6 +71,16 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+void MappedFile::release(std::span<const std::byte> part) const noexcept {
+  if (part.empty()) return;
+  // Whole pages only, rounded inwards: neighbours may be in use. A failure costs memory, no more.
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const auto offset = static_cast<std::size_t>(part.data() - data_);
+  const std::size_t begin = (offset + page - 1) / page * page;
+  const std::size_t end = (offset + part.size()) / page * page;
+  if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
 void MappedFile::unmap() noexcept {
   // munmap takes a mutable pointer; the mapping itself stays read-only.
   if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);

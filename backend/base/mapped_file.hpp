@@ -24,6 +24,10 @@ class MappedFile {
   const std::string& path() const noexcept { return path_; }
   std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
 
+  // Says that a part of bytes() will not be read soon, so that it stops counting as this process's
+  // memory. It stays readable. For those who pass over a whole file once.
+  void release(std::span<const std::byte> part) const noexcept;
+
  private:
   void unmap() noexcept;
 
