@@ -34,7 +34,7 @@ test: build ## set-up, build, then every test
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) --timeout 900
 
 bench: build ## speed and memory against stock fairseq on this machine; see bench/README.md
-	@bench/run --build $(BUILD)
+	@python3 -m bench --build $(BUILD)
 
 format: ## rewrite all C++ files in the house format
 	@clang-format -i $(SOURCES)
