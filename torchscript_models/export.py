@@ -5,7 +5,6 @@ Exit codes: 0 written and verified, 2 usage, 3 the checkpoint was rejected or th
 
 import argparse
 import importlib.metadata
-import io
 import json
 import os
 import sys
@@ -23,11 +22,8 @@ FORMAT_VERSION = 1
 
 
 def dictionary_text(dictionary: Any) -> str:
-    """All symbols, the special ones included, so that the line number is the id."""
-    text = io.StringIO()
-    for symbol, count in zip(dictionary.symbols, dictionary.count):
-        text.write(f"{symbol} {count}\n")
-    return text.getvalue()
+    """One symbol a line, the special ones included, so that the line number is the id."""
+    return "".join(f"{symbol}\n" for symbol in dictionary.symbols)
 
 
 def describe(loaded: LoadedModel) -> Dict[str, Any]:
