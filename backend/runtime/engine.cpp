@@ -45,7 +45,10 @@ std::int64_t count_parameters(const Checkpoint& checkpoint) {
     const bool is_float =
         view.type == archive::TensorType::kFloat32 || view.type == archive::TensorType::kFloat16 ||
         view.type == archive::TensorType::kBFloat16 || view.type == archive::TensorType::kFloat64;
-    if (!is_float || name.ends_with("version") || name.ends_with("_float_tensor")) continue;
+    // Buffers of fairseq's modules; ".weights" is a computed table of sinusoids.
+    const bool is_buffer = name.ends_with(".version") || name.ends_with("._float_tensor") ||
+                           name.ends_with(".embed_positions.weights");
+    if (!is_float || is_buffer) continue;
     if (seen.insert({view.data, view.element_count()}).second) count += view.element_count();
   }
   return count;
