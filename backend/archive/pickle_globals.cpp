@@ -17,8 +17,8 @@ constexpr std::array<std::string_view, 15> kTorchNames{
     "Size",  "device", "dtype", "Tensor", "float32",           "float16", "bfloat16", "float64",
     "int64", "int32",  "uint8", "bool",   "per_tensor_affine", "strided", "Generator"};
 constexpr std::array<std::string_view, 16> kBuiltins{
-    "dict",  "list",      "set",     "frozenset", "tuple",   "int",   "float",  "bool", "str",
-    "bytes", "bytearray", "complex", "long",      "unicode", "slice", "object"};
+    "dict", "list",  "set",       "frozenset", "tuple", "int",     "float", "bool",
+    "str",  "bytes", "bytearray", "complex",   "long",  "unicode", "slice", "object"};
 
 template <std::size_t kSize>
 bool contains(const std::array<std::string_view, kSize>& names, std::string_view name) {

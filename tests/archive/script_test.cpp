@@ -100,7 +100,7 @@ TEST(ScriptAttack, CallsInThePickle) {
 
 // Only code/ may be compressed; it is checked and not kept.
 TEST(ScriptAttack, CompressedOutsideOfCode) {
-  for (const std::size_t which : {0, 1, 2, 3, 5}) {
+  for (const std::size_t which : {0U, 1U, 2U, 3U, 5U}) {
     auto entries = ScriptParts().entries();
     entries[which].compress = true;
     EXPECT_TRUE(refused(write_zip(entries).bytes, kUnsupported, "compressed")) << which;

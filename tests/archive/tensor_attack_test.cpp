@@ -35,7 +35,7 @@ py::Tensor shaped(std::vector<std::int64_t> shape, std::vector<std::int64_t> str
 
 TEST(TensorAttack, RecordShorterThanItsStorage) {
   const std::string pickle = checkpoint_pickle(py::tensor({}));
-  for (const std::size_t bytes : {0, 4, 20, 23, 25, 28}) {
+  for (const std::size_t bytes : {0U, 4U, 20U, 23U, 25U, 28U}) {
     std::string storage = float_bytes(7);
     storage.resize(bytes);
     EXPECT_TRUE(refused(zip_of(pickle, storage), kIntegrity, "expected 24 bytes")) << bytes;

@@ -69,7 +69,7 @@ TEST(ZipAttack, SeveralDisks) {
 }
 
 TEST(ZipAttack, CompressedData) {
-  for (const std::size_t which : {0, 2}) {
+  for (const std::size_t which : {0U, 2U}) {
     auto entries = legal_entries();
     entries[which].compress = true;
     EXPECT_TRUE(refused(write_zip(entries).bytes, kUnsupported, "compressed (method 8)"));
@@ -139,7 +139,7 @@ TEST(ZipAttack, LocalHeaderIsNone) {
   EXPECT_TRUE(refused(zip.bytes, kFormat, "no local header"));
 }
 TEST(ZipAttack, DescriptorDiffers) {
-  for (const std::size_t where : {0, 4, 8, 12}) {
+  for (const std::size_t where : {0U, 4U, 8U, 12U}) {
     ZipBytes zip = zip_model();
     zip.set(at(zip, "data/0").descriptor + where, std::uint32_t{7});
     EXPECT_TRUE(refused(zip.bytes, kFormat, "data descriptor differs")) << where;

@@ -44,6 +44,17 @@ TEST_F(MappedFileTest, ReadsAndMoves) {
   EXPECT_EQ(third.bytes().size(), 5U);
 }
 
+TEST_F(MappedFileTest, ReleasedPartsStayReadable) {
+  std::string content(5 * 4096 + 17, 'x');
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>('a' + i % 23);
+  write(content);
+  const MappedFile file(path_);
+  file.release(file.bytes());
+  file.release(file.bytes().subspan(5000, 9000));
+  file.release(file.bytes().first(0));
+  EXPECT_EQ(text(file), content);
+}
+
 TEST_F(MappedFileTest, EmptyFileIsAnEmptySpan) {
   write("");
   EXPECT_TRUE(MappedFile(path_).bytes().empty());
