@@ -290,9 +290,8 @@ bool PickleMachine::container(std::uint8_t opcode) {
       push(empty_);
       return true;
     case 'l':
+    case 0x91:  // frozenset
       return pushed(PickleKind::kList, pop_mark());
-    case 0x91:
-      return pushed(PickleKind::kList, pop_mark());  // frozenset
     case 't':
       return pushed(PickleKind::kTuple, pop_mark());
     case 'd': {

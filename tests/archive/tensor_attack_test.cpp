@@ -167,6 +167,11 @@ TEST(LegacyAttack, CallInAnyPickle) {
     EXPECT_TRUE(refused(parts.bytes(), kUnsupported, "posix.system")) << which;
   }
 }
+TEST(LegacyAttack, ModelIsMissing) {
+  LegacyParts parts;
+  parts.pickle = py::pickle(py::dict({{"args", LegacyParts::rebuild()}}));
+  EXPECT_TRUE(refused(parts.bytes(), kFormat, "'model'"));
+}
 TEST(LegacyAttack, StorageSizeLies) {
   for (const std::int64_t lie : {std::int64_t{0}, std::int64_t{5}, std::int64_t{7},
                                  std::int64_t{-1}, std::int64_t{1} << 61, kMax}) {
