@@ -8,7 +8,7 @@
 
 JOBS ?= $(shell nproc)
 BUILD ?= build
-DEMO_MODEL ?= tests/data/squad_qg_bart
+DEMO_MODEL ?= tests/data/debian_de_en
 LAUNCHER := $(shell command -v ccache >/dev/null 2>&1 && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
 SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
