@@ -1,13 +1,19 @@
 #include "attention/planner.hpp"
 
+#include <algorithm>
+
 namespace elbeam::attention {
 namespace {
 
-// Rates of one core, floating-point operations a second, that bench/kernels measures. Only their
-// ratios decide; docs/benchmarks.md says on which processor they were taken.
-constexpr double kPackedRate = 200e9;  // products with packed weights
-constexpr double kKeysRate = 100e9;    // a head's two products over its keys and values
-constexpr double kHiddenRate = 150e9;  // EL's two products with the hidden states
+// Floating-point operations a second of one core, measured on an AVX-512 Zen 5
+// (docs/benchmarks.md). Only their ratios decide, and those are about the same with AVX2.
+constexpr double kPackedRate = 250e9;  // products with packed weights
+constexpr double kHiddenRate = 100e9;  // EL's two products with the hidden states
+// A head's two products over its keys and values: each key that is loaded serves all beams, so one
+// beam is bound by loads and five are not.
+double keys_rate(std::int64_t beam) {
+  return 50e9 * static_cast<double>(std::min<std::int64_t>(beam, 5));
+}
 
 double flops_per_source_token_and_row(const Shape& s) {  // scores and pooling of one d-wide head
   return 4.0 * static_cast<double>(s.source_tokens) / static_cast<double>(s.sentences);
@@ -31,7 +37,7 @@ Cost predict_cross_mha(const Shape& s, std::int64_t element_bytes) {
   const double attend = flops_per_source_token_and_row(s) * d * row_steps(s);
   const auto layers = static_cast<double>(s.layers);
   return {
-      layers * (build / kPackedRate + attend / kKeysRate),
+      layers * (build / kPackedRate + attend / keys_rate(s.beam)),
       layers * 2.0 * d * static_cast<double>(s.source_tokens) * static_cast<double>(element_bytes)};
 }
 
