@@ -220,6 +220,15 @@ TEST(ZipAttack, NumberOfEntriesIsWrong) {
     EXPECT_THROW(open_bytes(zip.bytes), Error) << count;
   }
 }
+TEST(ZipAttack, BytesInsideTheDirectory) {
+  ZipBytes zip = zip_model();
+  zip.bytes.insert(zip.end64, "xyz");
+  const auto size = static_cast<std::uint32_t>(zip.end64 + 3 - zip.directory);
+  zip.set<std::uint64_t>(zip.end64 + 3 + field::kEnd64Size, size);
+  zip.set<std::uint64_t>(zip.locator + 3 + 8, zip.end64 + 3);
+  zip.set<std::uint32_t>(zip.end + 3 + field::kEndSize, size);
+  EXPECT_TRUE(refused(zip.bytes, kFormat, "3 bytes after the last entry of the directory"));
+}
 TEST(ZipAttack, DirectoryElsewhere) {
   for (const std::uint64_t offset :
        {std::uint64_t{0}, ~std::uint64_t{0}, std::uint64_t{1} << 62, ~std::uint64_t{0} >> 1}) {
