@@ -3,11 +3,15 @@
 import argparse
 import collections
 import hashlib
+import inspect
 import typing
 from dataclasses import dataclass
-from typing import Any, Dict, List
+from typing import Any, Optional
 
 import torch
+
+# Any seed will do: how many numbers a model draws does not depend on it.
+COUNTED_SEED = 1
 
 
 class ExportError(Exception):
@@ -19,14 +23,27 @@ class LoadedModel:
     """A fairseq model in evaluation mode, with what it was built from."""
 
     model: torch.nn.Module
-    config: Dict[str, Any]  # {"model": ..., "task": ...}, plain values
+    config: dict[str, Any]  # {"model": ..., "task": ...}, plain values
     source_dictionary: Any
     target_dictionary: Any
+    max_source_positions: int
+    max_target_positions: int
     rng_draws: int  # 32-bit draws of torch's CPU generator that building the model took
-    sha256: str
+    sha256: str  # of the checkpoint file
 
 
-def allowed_globals() -> List[Any]:
+@dataclass
+class Source:
+    """What the user names: a checkpoint, the data whose dictionaries it was trained with."""
+
+    path: str
+    data: str
+    source_lang: Optional[str] = None  # default: the checkpoint's
+    target_lang: Optional[str] = None
+    task: Optional[str] = None  # default: the checkpoint's
+
+
+def allowed_globals() -> list[Any]:
     """What fairseq checkpoints refer to beyond tensors; nothing of it does anything when built."""
     import numpy
     import omegaconf
@@ -48,22 +65,32 @@ def allowed_globals() -> List[Any]:
         numpy.core.multiarray._reconstruct,
         numpy.core.multiarray.scalar,
     ]
-    return allowed + [type(numpy.dtype(name)) for name in ("int64", "int32", "float64", "float32", "bool")]
+    return allowed + [
+        type(numpy.dtype(name)) for name in ("int64", "int32", "float64", "float32", "bool")
+    ]
 
 
-def load_state(path: str) -> Dict[str, Any]:
+def load_state(path: str) -> dict[str, Any]:
     """torch.load with weights_only=True and the list above. Never falls back to anything else."""
     try:
         with torch.serialization.safe_globals(allowed_globals()):
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ExportError(f"{path}: no such file") from error
-    except Exception as error:  # torch raises UnpicklingError, RuntimeError, EOFError, ...
-        reason = str(error).strip().splitlines()
-        unsafe = [line for line in reason if "GLOBAL" in line or "global" in line]
-        raise ExportError(f"{path}: refused: {(unsafe or reason or [type(error).__name__])[0]}") from error
+    except OSError as error:
+        raise ExportError(f"{path}: {error.strerror or error}") from error
+    except (
+        Exception
+    ) as error:  # torch raises UnpicklingError, RuntimeError, EOFError, IndexError, ...
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        refused = [line for line in lines if "GLOBAL" in line or "global" in line]
+        if refused:
+            raise ExportError(
+                f"{path}: refused, it refers to what no fairseq checkpoint needs: {refused[0]}"
+            ) from error
+        raise ExportError(f"{path}: not a checkpoint that torch can read: {lines[0]}") from error
     if not isinstance(state, dict) or "model" not in state:
         raise ExportError(f"{path}: not a fairseq checkpoint: no entry 'model'")
+    if state.get("cfg") is None and state.get("args") is None:
+        raise ExportError(f"{path}: neither cfg nor args: the architecture is unknown")
     return state
 
 
@@ -82,7 +109,8 @@ def plain(value: Any) -> Any:
     return value if isinstance(value, (bool, int, float, str)) or value is None else None
 
 
-def _generator_state() -> Any:
+def _generator_state() -> tuple[int, bytes]:
+    """torch's CPU generator: numbers left in the current block, and the block of mt19937."""
     import numpy
 
     raw = torch.get_rng_state().numpy().tobytes()
@@ -91,7 +119,7 @@ def _generator_state() -> Any:
 
 
 def count_rng_draws(seed: int) -> int:
-    """Draws since torch.manual_seed(seed), found by stepping a fresh generator to the same state."""
+    """Draws since torch.manual_seed(seed), counted by stepping a fresh generator to this state."""
     target_left, target_block = _generator_state()
     saved = torch.get_rng_state()
     torch.manual_seed(seed)
@@ -103,7 +131,9 @@ def count_rng_draws(seed: int) -> int:
             torch.empty(624, dtype=torch.int32).random_()
             draws += 624
             if draws > 1 << 36:
-                raise ExportError("the random draws of the model's initialisation cannot be counted")
+                raise ExportError(
+                    "the random draws of the model's initialisation cannot be counted"
+                )
         while _generator_state()[0] != target_left:
             torch.empty(1, dtype=torch.int32).random_()
             draws += 1
@@ -111,48 +141,94 @@ def count_rng_draws(seed: int) -> int:
     return draws
 
 
-def _omegaconf(cfg: Any) -> Any:
-    """A dict of dicts and Namespaces as OmegaConf, as fairseq's load_checkpoint_to_cpu makes it."""
-    import omegaconf
-
-    return omegaconf.OmegaConf.create(cfg, flags={"allow_objects": True})
-
-
-def load_model(path: str, data: str, languages: Dict[str, Any]) -> LoadedModel:
-    """Builds task and model as fairseq does, then loads the weights strictly."""
-    from fairseq import tasks
+def _task_config(source: Source, own: Any) -> Any:
+    """The task that fairseq-generate would set up: from its flags, or the checkpoint's own."""
+    overrides = {
+        "data": source.data,
+        "source_lang": source.source_lang,
+        "target_lang": source.target_lang,
+    }
+    overrides = {key: value for key, value in overrides.items() if value}
+    if source.task is None:
+        for key, value in overrides.items():
+            setattr(own, key, value)
+        return own
+    from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
-    state = load_state(path)
-    cfg = state.get("cfg")
-    if cfg is None:
-        if state.get("args") is None:
-            raise ExportError(f"{path}: neither cfg nor args: the architecture is unknown")
-        cfg = convert_namespace_to_omegaconf(state["args"])
-    cfg = _omegaconf(cfg) if isinstance(cfg, dict) else cfg
-    model_config, task_config = cfg["model"], cfg["task"]
-    overrides = {"data": data, **{key: value for key, value in languages.items() if value}}
-    for key, value in overrides.items():
-        setattr(task_config, key, value)
-    task = tasks.setup_task(task_config)
-    seed = 1
-    torch.manual_seed(seed)
-    model = task.build_model(model_config)
-    draws = count_rng_draws(seed)
-    model.upgrade_state_dict(state["model"])
-    try:
-        model.load_state_dict(state["model"], strict=True, model_cfg=model_config)
-    except RuntimeError as error:
-        raise ExportError(f"{path} does not fit the dictionaries in {data}: {error}") from error
+    flags = [source.data, "--path", source.path, "--task", source.task]
+    for flag, value in (("-s", source.source_lang), ("-t", source.target_lang)):
+        flags += [flag, value] if value else []
+    parser = options.get_generation_parser()
+    return convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, flags)).task
+
+
+def _build(source: Source, state: dict[str, Any]) -> tuple[Any, Any, Any, int]:
+    """Task, model, model configuration and random draws, in the order of fairseq's loader."""
+    import omegaconf
+    from fairseq import checkpoint_utils, tasks
+
+    if state.get("cfg") is not None:
+        state["cfg"] = omegaconf.OmegaConf.create(state["cfg"], flags={"allow_objects": True})
+    # load_checkpoint_to_cpu's upgrade of old states; that function itself would load unsafely.
+    config = checkpoint_utils._upgrade_state_dict(state)["cfg"]
+    task = tasks.setup_task(_task_config(source, config.task), from_checkpoint=True)
+    torch.manual_seed(COUNTED_SEED)
+    if "from_checkpoint" in inspect.signature(task.build_model).parameters:
+        model = task.build_model(config.model, from_checkpoint=True)
+    else:
+        model = task.build_model(config.model)
+    draws = count_rng_draws(COUNTED_SEED)
+    model.load_state_dict(state["model"], strict=True, model_cfg=config.model)
+    return task, model, config, draws
+
+
+def _positions(model: torch.nn.Module) -> tuple[int, int]:
+    longest_source = model.max_positions()
+    longest_target = int(model.max_decoder_positions())
+    return int(
+        longest_source[0] if isinstance(longest_source, tuple) else longest_source
+    ), longest_target
+
+
+def _check_kind(path: str, model: torch.nn.Module) -> None:
+    kind = type(model).__name__
+    if not hasattr(model, "decoder") or not hasattr(
+        model.decoder, "reorder_incremental_state_scripting"
+    ):
+        raise ExportError(f"{path}: {kind} has no incremental decoder; it cannot be exported")
+    if getattr(model.decoder, "adaptive_softmax", None) is not None:
+        raise ExportError(f"{path}: {kind} with adaptive softmax cannot be exported")
+
+
+def _sha256(path: str) -> str:
+    digest = hashlib.sha256()
     with open(path, "rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else (
-            hashlib.sha256(file.read()).hexdigest()
-        )
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_model(source: Source) -> LoadedModel:
+    """Builds task and model as fairseq does and loads the weights strictly. Raises ExportError."""
+    state = load_state(source.path)
+    try:
+        task, model, config, draws = _build(source, state)
+    except Exception as error:  # fairseq raises whatever a wrong configuration or folder leads to
+        reason = str(error).strip() or type(error).__name__
+        raise ExportError(
+            f"{source.path} with the dictionaries in {source.data}: "
+            f"{type(error).__name__}: {reason}"
+        ) from error
+    _check_kind(source.path, model)
+    positions = _positions(model)
     return LoadedModel(
         model=model.float().eval(),
-        config={"model": plain(model_config), "task": plain(task_config)},
+        config={"model": plain(config.model), "task": plain(config.task)},
         source_dictionary=task.source_dictionary,
         target_dictionary=task.target_dictionary,
+        max_source_positions=positions[0],
+        max_target_positions=positions[1],
         rng_draws=draws,
-        sha256=digest,
+        sha256=_sha256(source.path),
     )

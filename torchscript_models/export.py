@@ -1,22 +1,26 @@
 """Exports a fairseq checkpoint as an archive that elbeam's native and TorchScript engines read.
 
-Exit codes: 0 written and verified, 2 usage, 3 the checkpoint was rejected or the archive differs.
+The archive is verified against the stock model before it appears under its name; --verify-only
+verifies one that exists. An archive is a program: verify only archives whose code may run here.
+
+Exit codes: 0 verified (and written), 2 usage, 3 the checkpoint was rejected or the archive differs.
 """
 
 import argparse
 import importlib.metadata
 import json
+import logging
 import os
 import sys
 import tempfile
 import warnings
-from typing import Any, Dict, List, Optional
+from typing import Any, Optional
 
 import torch
 
-from torchscript_models.checkpoint import ExportError, LoadedModel, load_model
+from torchscript_models.checkpoint import ExportError, LoadedModel, Source, load_model
 from torchscript_models.verify import verify_archive
-from torchscript_models.wrapper import Seq2Seq
+from torchscript_models.wrapper import wrap
 
 FORMAT_VERSION = 1
 
@@ -24,26 +28,6 @@ FORMAT_VERSION = 1
 def dictionary_text(dictionary: Any) -> str:
     """One symbol a line, the special ones included, so that the line number is the id."""
     return "".join(f"{symbol}\n" for symbol in dictionary.symbols)
-
-
-def describe(loaded: LoadedModel) -> Dict[str, Any]:
-    """config.json: fairseq's configuration and what scripted modules do not show."""
-    model, target = loaded.model, loaded.target_dictionary
-    positions = model.max_positions()
-    return {
-        "format_version": FORMAT_VERSION,
-        "kind": "seq2seq",
-        **loaded.config,
-        "architecture": loaded.config["model"].get("arch"),
-        "activation": loaded.config["model"].get("activation_fn", "relu"),
-        "special": {"bos": target.bos(), "pad": target.pad(), "eos": target.eos(), "unk": target.unk()},
-        "max_source_positions": int(positions[0]),
-        "max_target_positions": int(model.max_decoder_positions()),
-        "rng_draws": loaded.rng_draws,
-        "fairseq_version": _version("fairseq", "fairseq-fixed"),
-        "torch_version": torch.__version__,
-        "checkpoint_sha256": loaded.sha256,
-    }
 
 
 def _version(*names: str) -> str:
@@ -55,23 +39,54 @@ def _version(*names: str) -> str:
     return "unknown"
 
 
-def export(loaded: LoadedModel, out: str) -> float:
-    """Writes and verifies the archive; returns the largest difference of log-probabilities."""
-    wrapper = Seq2Seq(loaded.model.encoder, loaded.model.decoder).eval()
-    extra = {
+def describe(loaded: LoadedModel) -> dict[str, Any]:
+    """config.json: fairseq's configuration and what scripted modules do not show."""
+    model, target = loaded.config["model"], loaded.target_dictionary
+    return {
+        "format_version": FORMAT_VERSION,
+        "kind": "seq2seq" if hasattr(loaded.model, "encoder") else "decoder_only",
+        **loaded.config,
+        "architecture": model.get("arch") or model.get("_name"),
+        "activation": model.get("activation_fn") or "relu",
+        "special": {
+            "bos": target.bos(),
+            "pad": target.pad(),
+            "eos": target.eos(),
+            "unk": target.unk(),
+        },
+        "max_source_positions": loaded.max_source_positions,
+        "max_target_positions": loaded.max_target_positions,
+        "rng_draws": loaded.rng_draws,
+        "fairseq_version": _version("fairseq", "fairseq-fixed"),
+        "torch_version": torch.__version__,
+        "checkpoint_sha256": loaded.sha256,
+    }
+
+
+def extra_files(loaded: LoadedModel) -> dict[str, str]:
+    """The archive's extra files; the same model gives the same bytes."""
+    return {
         "config.json": json.dumps(describe(loaded), sort_keys=True),
         "dict.src.txt": dictionary_text(loaded.source_dictionary),
         "dict.tgt.txt": dictionary_text(loaded.target_dictionary),
     }
+
+
+def export(loaded: LoadedModel, out: str) -> float:
+    """Writes and verifies the archive; returns the largest difference of log-probabilities.
+
+    The name `out` appears by one rename, with the verified bytes on disk; a failure leaves nothing.
+    """
     folder = os.path.dirname(os.path.abspath(out))
-    handle, temporary = tempfile.mkstemp(suffix=".ts.pt", dir=folder)
+    handle, temporary = tempfile.mkstemp(prefix=".export-", suffix=".ts.pt", dir=folder)
     os.close(handle)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit works, and is all there is
-            scripted = torch.jit.script(wrapper)
-            torch.jit.save(scripted, temporary, _extra_files=extra)
-            difference = verify_archive(temporary, wrapper, len(loaded.source_dictionary), len(loaded.target_dictionary))
+        torch.jit.save(
+            torch.jit.script(wrap(loaded.model)), temporary, _extra_files=extra_files(loaded)
+        )
+        difference = verify_archive(temporary, loaded)
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, out)
         return difference
@@ -80,25 +95,74 @@ def export(loaded: LoadedModel, out: str) -> float:
             os.unlink(temporary)
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
-    """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m torchscript_models.export", description=__doc__)
+def verify_existing(loaded: LoadedModel, archive: str) -> float:
+    """Holds an archive's extra files and its behaviour against the checkpoint."""
+    found = dict.fromkeys(extra_files(loaded), "")
+    try:
+        torch.jit.load(archive, map_location="cpu", _extra_files=found)
+        config = json.loads(found["config.json"])
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ExportError(f"{archive}: not an archive of this exporter: {reason}") from error
+    if config.get("checkpoint_sha256") != loaded.sha256:
+        raise ExportError(
+            f"{archive}: made from another checkpoint: sha256 {config.get('checkpoint_sha256')}, "
+            f"expected {loaded.sha256}"
+        )
+    for name, text in extra_files(loaded).items():
+        content = found[name].decode("utf-8") if isinstance(found[name], bytes) else found[name]
+        if name.startswith("dict.") and content != text:
+            raise ExportError(f"{archive}: {name} is not the dictionary of the data")
+    return verify_archive(archive, loaded)
+
+
+def _parse(arguments: Optional[list[str]]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m torchscript_models.export",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--path", required=True, help="fairseq checkpoint")
     parser.add_argument("--data", required=True, help="data-bin folder with the dictionaries")
-    parser.add_argument("--out", required=True, help="archive to write, e.g. model.ts.pt")
+    result = parser.add_mutually_exclusive_group(required=True)
+    result.add_argument("--out", metavar="FILE", help="archive to write, e.g. model.ts.pt")
+    result.add_argument(
+        "--verify-only", metavar="FILE", help="archive to verify; nothing is written"
+    )
     parser.add_argument("-s", "--source-lang", help="default: the checkpoint's")
     parser.add_argument("-t", "--target-lang", help="default: the checkpoint's")
+    parser.add_argument(
+        "--task", help="fairseq task that names the dictionaries; default: the checkpoint's"
+    )
     options = parser.parse_args(arguments)
+    if options.out and not os.path.isdir(os.path.dirname(os.path.abspath(options.out))):
+        parser.error(f"--out {options.out}: the folder does not exist")
+    return options
+
+
+def main(arguments: Optional[list[str]] = None) -> int:
+    """The command line."""
+    options = _parse(arguments)
+    # torch.jit's deprecation and fairseq's hints at optional packages are not the user's matter.
+    warnings.simplefilter("ignore")
+    logging.disable(logging.INFO)
+    source = Source(
+        options.path, options.data, options.source_lang, options.target_lang, options.task
+    )
+    target = options.out or options.verify_only
     try:
-        languages = {"source_lang": options.source_lang, "target_lang": options.target_lang}
-        loaded = load_model(options.path, options.data, languages)
-        if not hasattr(loaded.model, "encoder"):
-            raise ExportError(f"{options.path}: only encoder-decoder models can be exported yet")
-        difference = export(loaded, options.out)
-    except ExportError as error:
-        print(f"export: error: {error}", file=sys.stderr)
+        loaded = load_model(source)
+        difference = export(loaded, target) if options.out else verify_existing(loaded, target)
+    except (ExportError, OSError) as error:
+        note = "; nothing was written" if options.out else ""
+        print(f"export: error: {error}{note}", file=sys.stderr)
         return 3
-    print(f"{options.out}: verified against the eager model, largest difference {difference:.2e}", file=sys.stderr)
+    done = "written and verified" if options.out else "verified"
+    print(
+        f"{target}: {done} against the stock model, "
+        f"largest difference of log-probabilities {difference:.2e}",
+        file=sys.stderr,
+    )
     return 0
 
 
