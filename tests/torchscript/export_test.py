@@ -16,18 +16,15 @@ REFERENCE = os.environ.get("ELBEAM_REFERENCE_PYTHON")
 
 # A wrapper whose eager form differs from its scripted one: the exporter must notice.
 DIFFERENT = """
-import sys, torch
+import copy, sys, torch
 import torchscript_models.export as export
 scripted = torch.jit.script
 def off_by_a_little(module, *rest, **options):
-    if not hasattr(module, "decoder"):  # torch scripts functions of its own, too
-        return scripted(module, *rest, **options)
-    with torch.no_grad():
-        module.decoder.layers[0].fc1.bias.add_(0.01)
-        result = scripted(module)
-        result = torch.jit.freeze(result, ["encode", "step", "reorder_state", "reorder_encoder_out"])
-        module.decoder.layers[0].fc1.bias.sub_(0.01)
-    return result
+    if hasattr(module, "decoder"):  # torch scripts functions of its own, too
+        module = copy.deepcopy(module)
+        with torch.no_grad():
+            module.decoder.layers[0].fc1.bias.add_(0.01)
+    return scripted(module, *rest, **options)
 torch.jit.script = off_by_a_little
 sys.exit(export.main(sys.argv[1:]))
 """
@@ -101,7 +98,7 @@ class Exporter(Files):
         arguments = ("--path", TOY / "tf.pt", "--data", DATA / "toy" / "bin-ende", "--out", out)
         result = self.run_python("-c", DIFFERENT, *arguments)
         self.assertEqual(result.returncode, 3, result.stderr[-2000:])
-        self.assertIn("differs from the eager model", result.stderr)
+        self.assertIn("differ", result.stderr)
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_code_in_a_checkpoint_does_not_run(self):
