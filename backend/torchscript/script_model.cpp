@@ -8,20 +8,34 @@
 
 #include <algorithm>
 #include <new>
+#include <numeric>
 #include <span>
+#include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace elbeam::torchscript {
 namespace {
 
-// LibTorch's errors carry a stack trace; their first line says what happened.
+// The line of LibTorch's many that says what happened: of an error inside the interpreter the last,
+// below the Python stack; of any other the first, above the C++ stack.
+std::string reason(std::string_view text) {
+  constexpr std::string_view kInterpreter = "The following operation failed in the TorchScript";
+  text = text.substr(0, text.find("\nException raised from"));
+  if (text.starts_with(kInterpreter)) {
+    const std::size_t end = text.find_last_not_of(" \n");
+    text = text.substr(0, end == std::string_view::npos ? 0 : end + 1);
+    text = text.substr(text.find_last_of('\n') + 1);
+  }
+  return std::string(text.substr(0, text.find('\n')));
+}
+
 [[noreturn]] void translate(const std::string& where, const std::exception& error) {
-  const std::string text = error.what();
-  const bool memory = text.find("not enough memory") != std::string::npos ||
-                      text.find("can't allocate") != std::string::npos;
-  fail(memory ? ErrorCode::kOutOfMemory : ErrorCode::kModel, where,
-       ": LibTorch: ", text.substr(0, text.find('\n')));
+  const std::string_view text = error.what();
+  const bool memory = text.find("not enough memory") != std::string_view::npos ||
+                      text.find("can't allocate") != std::string_view::npos;
+  fail(memory ? ErrorCode::kOutOfMemory : ErrorCode::kModel, where, ": LibTorch: ", reason(text));
 }
 
 template <typename Function>
@@ -51,15 +65,17 @@ class ScriptState : public DecodeState {
   void step(const StepInput& input, std::span<float> log_probs) override;
 
  private:
+  void check(const StepInput& input, std::span<float> log_probs) const;
+  void follow_parents(const StepInput& input);
   void run(const StepInput& input, std::span<float> log_probs);
 
   ScriptModel& model_;
   DecodeShape shape_;
-  torch::jit::IValue encoder_out_;
+  torch::jit::IValue encoder_out_;       // one row per entry of sentences_
+  std::vector<std::int64_t> sentences_;  // of each row; before the first step 0..bsz-1
   // fairseq's incremental state; the scripted modules change it in place.
   c10::impl::GenericDict state_;
   torch::Tensor prefix_;  // [rows, steps so far]: the scripted decoder takes the whole prefix
-  std::int64_t rows_ = 0;
 };
 
 class ScriptModel : public StepModel {
@@ -139,32 +155,54 @@ ScriptState::ScriptState(ScriptModel& model, const SourceBatch& batch, const Dec
               tokens.data_ptr<std::int64_t>() + s * longest + longest - lengths.back());
   }
   encoder_out_ = model.call("encode", tokens, to_tensor(lengths));
+  sentences_.resize(batch.sentences.size());
+  std::iota(sentences_.begin(), sentences_.end(), 0);
 }
 
 void ScriptState::step(const StepInput& input, std::span<float> log_probs) {
+  check(input, log_probs);
   guarded(model_.options().path, [&] { run(input, log_probs); });
 }
 
-void ScriptState::run(const StepInput& input, std::span<float> log_probs) {
-  c10::InferenceMode inference;
+void ScriptState::check(const StepInput& input, std::span<float> log_probs) const {
   const std::int64_t rows = ssize(input.tokens.size());
   ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());
-  ELBEAM_INVARIANT(ssize(log_probs.size()) >= rows * model_.vocab_size());
+  ELBEAM_INVARIANT(ssize(log_probs.size()) == checked_mul(rows, model_.vocab_size()));
+  ELBEAM_INVARIANT((prefix_.defined() ? prefix_.size(1) : 0) < shape_.max_steps);
+  for (const std::int64_t parent : input.parents) {
+    ELBEAM_INVARIANT(parent >= 0 && parent < ssize(sentences_.size()));
+  }
   for (const std::int64_t token : input.tokens) {
     ELBEAM_CHECK(token >= 0 && token < model_.vocab_size(), ErrorCode::kModel, "token id ", token,
                  " is outside the decoder's vocabulary of ", model_.vocab_size());
   }
+}
+
+// Brings every per-row tensor into the order of this step's rows and appends the tokens.
+void ScriptState::follow_parents(const StepInput& input) {
   const torch::Tensor parents = to_tensor(input.parents);
   const torch::Tensor tokens = to_tensor(input.tokens).unsqueeze(1);
-  // In the first step the parents are sentences, of which some may have several rows or none.
-  encoder_out_ = model_.call("reorder_encoder_out", encoder_out_, parents);
+  std::vector<std::int64_t> sentences;
+  sentences.reserve(input.parents.size());
+  for (const std::int64_t parent : input.parents) sentences.push_back(sentences_[usize(parent)]);
+  // Rows of a sentence share its encoder output, so that a reorder inside sentences, which most
+  // steps are, leaves it alone; fairseq copies it every time.
+  if (sentences != sentences_) {
+    encoder_out_ = model_.call("reorder_encoder_out", encoder_out_, parents);
+    sentences_ = std::move(sentences);
+  }
   if (prefix_.defined()) {
-    ELBEAM_INVARIANT(prefix_.size(1) < shape_.max_steps);
     model_.call("reorder_state", state_, parents);
     prefix_ = torch::cat({prefix_.index_select(0, parents), tokens}, 1);
   } else {
     prefix_ = tokens;
   }
+}
+
+void ScriptState::run(const StepInput& input, std::span<float> log_probs) {
+  c10::InferenceMode inference;
+  const std::int64_t rows = ssize(input.tokens.size());
+  follow_parents(input);
   const torch::jit::IValue result = model_.call("step", prefix_, encoder_out_, state_);
   torch::Tensor logits = result.toTupleRef().elements().at(0).toTensor();
   ELBEAM_CHECK(logits.dim() == 2 && logits.size(0) == rows && logits.size(1) == model_.vocab_size(),
@@ -172,7 +210,7 @@ void ScriptState::run(const StepInput& input, std::span<float> log_probs) {
                logits.sizes(), ", expected [", rows, ", ", model_.vocab_size(), "]");
   const torch::Tensor normalised =
       torch::log_softmax(logits / shape_.temperature, -1).to(torch::kFloat32).contiguous();
-  std::copy_n(normalised.data_ptr<float>(), rows * model_.vocab_size(), log_probs.data());
+  std::copy_n(normalised.data_ptr<float>(), log_probs.size(), log_probs.data());
 }
 
 }  // namespace
