@@ -2,17 +2,15 @@
 # a pkg-config file. find_package(elbeam) gives elbeam::elbeam; LibTorch stays inside, a user of the
 # library needs neither its headers nor its CMake files.
 #
-# ELBEAM_TORCH_RPATH: where the installed files look for LibTorch at run time, after their own folder
-# and ../lib. The default is where the build found it.
+# The TorchScript engine is a plug-in of its own (backend/torchscript), installed beside the library;
+# ELBEAM_TORCH_RPATH says where it looks for LibTorch, by default where the build found it.
 
 include(CMakePackageConfigHelpers)
 
 add_library(elbeam SHARED)
 add_library(elbeam::elbeam ALIAS elbeam)
 foreach(module base text archive search kernels attention model runtime)
-  if(TARGET elbeam_${module})
-    target_sources(elbeam PRIVATE $<TARGET_OBJECTS:elbeam_${module}>)
-  endif()
+  target_sources(elbeam PRIVATE $<TARGET_OBJECTS:elbeam_${module}>)
 endforeach()
 target_compile_features(elbeam INTERFACE cxx_std_20)
 target_include_directories(elbeam INTERFACE $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/backend/include>
@@ -29,14 +27,10 @@ set_target_properties(
                     LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/elbeam.map)
 
 set(rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
-set(installed elbeam)
-if(TARGET elbeam-generate)
-  list(APPEND installed elbeam-generate)
-endif()
-set_target_properties(${installed} PROPERTIES INSTALL_RPATH "${rpath}")
+set_target_properties(elbeam elbeam-generate PROPERTIES INSTALL_RPATH "${rpath}")
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/elbeam)
-install(TARGETS ${installed} EXPORT elbeam RUNTIME LIBRARY)
+install(TARGETS elbeam elbeam-generate EXPORT elbeam RUNTIME LIBRARY)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/backend/include/elbeam TYPE INCLUDE)
 install(EXPORT elbeam NAMESPACE elbeam:: FILE elbeamConfig.cmake DESTINATION ${package_folder})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/elbeamConfigVersion.cmake

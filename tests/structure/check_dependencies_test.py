@@ -29,9 +29,9 @@ class CheckTree(unittest.TestCase):
                     "backend/search/loop.cpp": '#include "search/loop.hpp"\n#include "text/x.hpp"\n'
                     '#include "base/x.hpp"\n'
                     "#include <elbeam/options.hpp>\n#include <vector>\n",
+                    "backend/torchscript/x.cpp": "#include <ATen/ATen.h>\n",
                     "backend/runtime/generator.cpp": "#include <elbeam/generator.hpp>\n"
-                    '#include "model/x.hpp"\n'
-                    "#include <ATen/ATen.h>\n",
+                    '#include "model/x.hpp"\n#include "torchscript/x.hpp"\n',
                     "backend/cli/main.cpp": '#include "fairseq_bridge/x.hpp"\n'
                     '#include "base/x.hpp"\n',
                     "tests/text/x_test.cpp": '#include "model/x.hpp"\n',
