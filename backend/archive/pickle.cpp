@@ -5,8 +5,9 @@
 #include "base/limits.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
-#include <unordered_map>
+#include <deque>
 #include <utility>
 
 namespace elbeam::archive {
@@ -68,24 +69,25 @@ class PickleMachine {
 
   // Every push costs the file a byte and the reader eight, and values can be pushed again and
   // again.
-  void push(Value* value) {
+  bool push(Value* value) {  // true, which is what the handler of an opcode returns
     charge(1);
     stack_.push_back(value);
+    return true;
   }
   void charge(std::int64_t references) {
     pushes_ += references;
     ELBEAM_CHECK(pushes_ <= limits::kMaxPicklePushes, ErrorCode::kLimit, where_,
                  ": pickle: more than ", limits::kMaxPicklePushes, " references");
   }
-  void push_int(std::int64_t integer) {
+  bool push_int(std::int64_t integer) {
     Value* value = make(PickleKind::kInt);
     value->integer = integer;
-    push(value);
+    return push(value);
   }
-  void push_text(std::string_view view) {
+  bool push_text(std::string_view view) {
     Value* value = make(PickleKind::kText);
     value->text = view;
-    push(value);
+    return push(value);
   }
 
   Value* pop() {
@@ -100,13 +102,25 @@ class PickleMachine {
     stack_.push_back(value);
     return value;
   }
-  std::vector<const Value*> pop_mark() {
+  std::size_t mark() const {
     if (marks_.empty()) bad("no mark on the stack");
-    const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(marks_.back());
-    std::vector<const Value*> items(begin, stack_.end());
+    return marks_.back();
+  }
+  // Everything above the last mark moves to the end of `items`, or away if there are none.
+  void pop_mark(std::vector<const Value*>* items) {
+    const auto begin = stack_.begin() + static_cast<std::ptrdiff_t>(mark());
+    if (items != nullptr) items->insert(items->end(), begin, stack_.end());
     stack_.erase(begin, stack_.end());
     marks_.pop_back();
-    return items;
+  }
+  // What the opcodes that take a mark add to: it lies below the mark.
+  Value* below_mark() const {
+    const std::size_t floor = marks_.size() > 1 ? marks_[marks_.size() - 2] : 0;
+    if (mark() == floor) bad("the stack is empty");
+    return stack_[mark() - 1];
+  }
+  void check_pairs() const {
+    if ((stack_.size() - mark()) % 2 != 0) bad("a key without a value");
   }
 
   // A line of protocol 0, without its end.
@@ -130,16 +144,13 @@ class PickleMachine {
 
   // Two's complement, little-endian. More than 8 bytes (torch's magic number has 10) do not fit and
   // are kept as text, which compares well enough.
-  void push_long(std::int64_t count) {
+  bool push_long(std::int64_t count) {
     const std::string_view bytes = reader_.text(count, "an integer");
-    if (count > 8) {
-      push_text(bytes);
-      return;
-    }
+    if (count > 8) return push_text(bytes);
     std::uint64_t value = count > 0 && (bytes.back() & 0x80) != 0 ? ~std::uint64_t{0} : 0;
     for (std::size_t i = bytes.size(); i-- > 0;)
       value = (value << 8) | static_cast<unsigned char>(bytes[i]);
-    push_int(static_cast<std::int64_t>(value));
+    return push_int(static_cast<std::int64_t>(value));
   }
 
   bool number(std::uint8_t opcode);
@@ -147,20 +158,23 @@ class PickleMachine {
   bool container(std::uint8_t opcode);
   bool stack_or_memo(std::uint8_t opcode);
   bool object(std::uint8_t opcode);
-  void add_items(Value* target, const std::vector<const Value*>& items);
-  void add_pairs(Value* target, const std::vector<const Value*>& items);
+  std::vector<const Value*>* items_of(Value* target, PickleKind kind) const;
   void push_global(std::string_view module, std::string_view name);
   void reduce(Value* callable, Value* arguments);
   void build(Value* target, Value* state);
+  // Every writer counts its memo from 0, so an array serves; a hash table could be filled with keys
+  // that collide.
   void remember(std::int64_t index) {
-    ELBEAM_CHECK(ssize(memo_.size()) < limits::kMaxPickleObjects, ErrorCode::kLimit, where_,
-                 ": pickle: more than ", limits::kMaxPickleObjects, " memo entries");
-    memo_[index] = top();
+    ELBEAM_CHECK(index >= 0 && index < limits::kMaxPickleObjects, ErrorCode::kLimit, where_,
+                 ": pickle at byte ", offset_ + opcode_at_, ": memo ", index,
+                 ", expected less than ", limits::kMaxPickleObjects);
+    if (index >= ssize(memo_.size())) memo_.resize(usize(index) + 1);
+    memo_[usize(index)] = top();
   }
   void recall(std::int64_t index) {
-    const auto it = memo_.find(index);
-    if (it == memo_.end()) bad("memo ", index, " was never written");
-    push(it->second);
+    if (index < 0 || index >= ssize(memo_.size()) || memo_[usize(index)] == nullptr)
+      bad("memo ", index, " was never written");
+    push(memo_[usize(index)]);
   }
 
   PickleDocument& document_;
@@ -171,67 +185,53 @@ class PickleMachine {
   std::int64_t opcode_at_ = 0;
   std::int64_t pushes_ = 0;
   Value *none_, *true_, *false_, *empty_;
-  std::vector<Value*> stack_;
+  std::deque<Value*> stack_;  // these two grow without a second copy of themselves
+  std::deque<Value*> memo_;
   std::vector<std::size_t> marks_;
-  std::unordered_map<std::int64_t, Value*> memo_;
 };
 
 bool PickleMachine::number(std::uint8_t opcode) {
   switch (opcode) {
     case 'K':
-      push_int(reader_.read<std::uint8_t>("an integer"));
-      return true;
+      return push_int(reader_.read<std::uint8_t>("an integer"));
     case 'M':
-      push_int(reader_.read<std::uint16_t>("an integer"));
-      return true;
+      return push_int(reader_.read<std::uint16_t>("an integer"));
     case 'J':
-      push_int(reader_.read<std::int32_t>("an integer"));
-      return true;
+      return push_int(reader_.read<std::int32_t>("an integer"));
     case 0x8a:
-      push_long(reader_.read<std::uint8_t>("an integer's size"));
-      return true;
+      return push_long(reader_.read<std::uint8_t>("an integer's size"));
     case 0x8b:
-      push_long(reader_.read<std::int32_t>("an integer's size"));
-      return true;
+      return push_long(reader_.read<std::int32_t>("an integer's size"));
     case 'I': {
       const std::string_view digits = line();
-      if (digits == "00" || digits == "01") {
-        push(digits == "01" ? true_ : false_);
-      } else {
-        push_int(parse_integer(digits));
-      }
-      return true;
+      if (digits == "00" || digits == "01") return push(digits == "01" ? true_ : false_);
+      return push_int(parse_integer(digits));
     }
     case 'L':
-      push_int(parse_integer(line()));
-      return true;
+      return push_int(parse_integer(line()));
     case 'G': {  // the one big-endian number
       std::uint64_t bits = 0;
       for (int i = 0; i < 8; ++i) bits = (bits << 8) | reader_.read<std::uint8_t>("a float");
       Value* value = make(PickleKind::kFloat);
-      std::memcpy(&value->real, &bits, sizeof(bits));
-      push(value);
-      return true;
+      value->integer = static_cast<std::int64_t>(bits);
+      return push(value);
     }
     case 'F': {
       const std::string_view digits = line();
       Value* value = make(PickleKind::kFloat);
-      const auto [end, error] =
-          std::from_chars(digits.data(), digits.data() + digits.size(), value->real);
+      double real = 0.0;
+      const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), real);
+      value->integer = std::bit_cast<std::int64_t>(real);
       if (error != std::errc() || end != digits.data() + digits.size())
         bad("bad float ", quoted(digits));
-      push(value);
-      return true;
+      return push(value);
     }
     case 'N':
-      push(none_);
-      return true;
+      return push(none_);
     case 0x88:
-      push(true_);
-      return true;
+      return push(true_);
     case 0x89:
-      push(false_);
-      return true;
+      return push(false_);
     default:
       return false;
   }
@@ -243,93 +243,91 @@ bool PickleMachine::text(std::uint8_t opcode) {
     case 'U':
     case 'C':
     case 0x8c:
-      push_text(reader_.text(reader_.read<std::uint8_t>(what), what));
-      return true;
+      return push_text(reader_.text(reader_.read<std::uint8_t>(what), what));
     case 'T':
-      push_text(reader_.text(reader_.read<std::int32_t>(what), what));
-      return true;
+      return push_text(reader_.text(reader_.read<std::int32_t>(what), what));
     case 'X':
     case 'B':
-      push_text(reader_.text(reader_.read<std::uint32_t>(what), what));
-      return true;
+      return push_text(reader_.text(reader_.read<std::uint32_t>(what), what));
     case 0x8d:
     case 0x8e:
     case 0x96:
-      push_text(reader_.text(narrow<std::int64_t>(reader_.read<std::uint64_t>(what)), what));
-      return true;
+      return push_text(reader_.text(narrow<std::int64_t>(reader_.read<std::uint64_t>(what)), what));
     case 'V':
-      push_text(line());
-      return true;
+      return push_text(line());
     case 'S': {
       const std::string_view quoted_text = line();
       if (quoted_text.size() < 2) bad("a string without quotes");
-      push_text(quoted_text.substr(1, quoted_text.size() - 2));
-      return true;
+      return push_text(quoted_text.substr(1, quoted_text.size() - 2));
     }
     default:
       return false;
   }
 }
 
+// Where a list or a dict keeps its items; nullptr for an object of a class derived from them, whose
+// items nothing reads.
+std::vector<const PickleValue*>* PickleMachine::items_of(Value* target, PickleKind kind) const {
+  if (target->kind == PickleKind::kObject) return nullptr;
+  if (target->kind != kind) {
+    bad(kind == PickleKind::kList ? "appending to what is not a list"
+                                  : "setting an item of what is not a dict");
+  }
+  return &target->items;
+}
+
 bool PickleMachine::container(std::uint8_t opcode) {
-  const auto pushed = [&](PickleKind kind, std::vector<const Value*> items) {
+  const auto push_marked = [&](PickleKind kind) {
     Value* value = make(kind);
-    value->items = std::move(items);
-    push(value);
-    return true;
+    pop_mark(&value->items);
+    return push(value);
   };
   switch (opcode) {
     case ']':
     case 0x8f:
-      push(make(PickleKind::kList));
-      return true;
+      return push(make(PickleKind::kList));
     case '}':
-      push(make(PickleKind::kDict));
-      return true;
+      return push(make(PickleKind::kDict));
     case ')':
-      push(empty_);
-      return true;
+      return push(empty_);
     case 'l':
     case 0x91:  // frozenset
-      return pushed(PickleKind::kList, pop_mark());
+      return push_marked(PickleKind::kList);
     case 't':
-      return pushed(PickleKind::kTuple, pop_mark());
-    case 'd': {
-      const auto items = pop_mark();
-      Value* value = make(PickleKind::kDict);
-      add_pairs(value, items);
-      push(value);
-      return true;
-    }
+      return push_marked(PickleKind::kTuple);
+    case 'd':
+      check_pairs();
+      return push_marked(PickleKind::kDict);
     case 0x85:
     case 0x86:
     case 0x87: {
-      std::vector<const Value*> items(static_cast<std::size_t>(opcode - 0x84));
-      for (std::size_t i = items.size(); i-- > 0;) items[i] = pop();
-      return pushed(PickleKind::kTuple, std::move(items));
+      Value* value = make(PickleKind::kTuple);
+      value->items.resize(static_cast<std::size_t>(opcode - 0x84));
+      for (std::size_t i = value->items.size(); i-- > 0;) value->items[i] = pop();
+      return push(value);
     }
     case 'a': {
       const Value* item = pop();
-      add_items(top(), {item});
+      if (auto* items = items_of(top(), PickleKind::kList)) items->push_back(item);
       return true;
     }
     case 'e':
-    case 0x90: {
-      const auto items = pop_mark();
-      add_items(top(), items);
+    case 0x90:
+      pop_mark(items_of(below_mark(), PickleKind::kList));
       return true;
-    }
     case 's': {
       const Value* item = pop();
       const Value* key = pop();
-      add_pairs(top(), {key, item});
+      if (auto* items = items_of(top(), PickleKind::kDict)) {
+        items->push_back(key);
+        items->push_back(item);
+      }
       return true;
     }
-    case 'u': {
-      const auto items = pop_mark();
-      add_pairs(top(), items);
+    case 'u':
+      check_pairs();
+      pop_mark(items_of(below_mark(), PickleKind::kDict));
       return true;
-    }
     default:
       return false;
   }
@@ -354,7 +352,7 @@ bool PickleMachine::stack_or_memo(std::uint8_t opcode) {
       pop();
       return true;
     case '1':
-      pop_mark();
+      pop_mark(nullptr);
       return true;
     case '2':
       push(top());
@@ -424,31 +422,22 @@ bool PickleMachine::object(std::uint8_t opcode) {
   }
 }
 
-void PickleMachine::add_items(Value* target, const std::vector<const Value*>& items) {
-  if (target->kind == PickleKind::kObject) return;  // a list subclass: its content is not read
-  if (target->kind != PickleKind::kList) bad("appending to what is not a list");
-  target->items.insert(target->items.end(), items.begin(), items.end());
-}
-
-void PickleMachine::add_pairs(Value* target, const std::vector<const Value*>& items) {
-  if (items.size() % 2 != 0) bad("a key without a value");
-  if (target->kind == PickleKind::kObject) return;  // a dict subclass: its content is not read
-  if (target->kind != PickleKind::kDict) bad("setting an item of what is not a dict");
-  target->items.insert(target->items.end(), items.begin(), items.end());
-}
-
 void PickleMachine::push_global(std::string_view module, std::string_view name) {
-  // Names are copied below, and one long string can be referred to a million times.
+  // Names are copied below: once each, and not every pair of a thousand long ones.
   ELBEAM_CHECK(module.size() + name.size() <= usize(limits::kMaxNameBytes), ErrorCode::kLimit,
                where_, ": pickle at byte ", offset_ + opcode_at_, ": a global's name has ",
                module.size() + name.size(), " bytes, the limit is ", limits::kMaxNameBytes);
   ELBEAM_CHECK(is_inert_global(module, name), ErrorCode::kUnsupported, where_, ": pickle at byte ",
                offset_ + opcode_at_, ": refers to ", quoted(concat(module, ".", name)),
                ", which no model needs; nothing was executed. The file may be malicious");
-  document_.strings_.push_back(concat(module, " ", name));
-  Value* value = make(PickleKind::kGlobal);
-  value->text = document_.strings_.back();
-  push(value);
+  const auto [it, fresh] = document_.globals_.try_emplace(concat(module, " ", name), nullptr);
+  if (fresh) {
+    ELBEAM_CHECK(ssize(document_.globals_.size()) <= limits::kMaxPickleGlobals, ErrorCode::kLimit,
+                 where_, ": pickle: more than ", limits::kMaxPickleGlobals, " different globals");
+    it->second = make(PickleKind::kGlobal);
+    it->second->text = it->first;
+  }
+  push(it->second);
 }
 
 // A call is kept as a record; only dictionaries are what they would have become.
@@ -465,7 +454,7 @@ void PickleMachine::reduce(Value* callable, Value* arguments) {
             (pair->kind == PickleKind::kList || pair->kind == PickleKind::kTuple) &&
             pair->items.size() == 2;
         if (!is_pair) bad("an OrderedDict of what are not pairs");
-        add_pairs(value, pair->items);
+        value->items.insert(value->items.end(), pair->items.begin(), pair->items.end());
       }
     }
     push(value);

@@ -1,9 +1,11 @@
 // A pickle read as data: a tree of values, in which calls are records and nothing is ever called.
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
@@ -28,11 +30,11 @@ enum class PickleKind : std::uint8_t {
 
 struct PickleValue {
   PickleKind kind = PickleKind::kNone;
-  std::int64_t integer = 0;  // kInt, kBool
-  double real = 0.0;         // kFloat
+  std::int64_t integer = 0;  // kInt, kBool; the bits of kFloat
   std::string_view text;     // views the stream, or the document's own strings
   std::vector<const PickleValue*> items;
 
+  double real() const noexcept { return std::bit_cast<double>(integer); }  // kFloat
   bool is_global(std::string_view name) const noexcept {
     return kind == PickleKind::kGlobal && text == name;
   }
@@ -60,7 +62,7 @@ class PickleDocument {
   friend class PickleMachine;
 
   std::deque<PickleValue> values_;
-  std::deque<std::string> strings_;
+  std::map<std::string, PickleValue*> globals_;  // one value for each, by its text
   const PickleValue* root_ = nullptr;
   std::int64_t size_ = 0;
 };

@@ -20,6 +20,11 @@ constexpr std::array<std::string_view, 16> kBuiltins{
     "dict", "list",  "set",       "frozenset", "tuple", "int",     "float", "bool",
     "str",  "bytes", "bytearray", "complex",   "long",  "unicode", "slice", "object"};
 
+// OmegaConf nodes name the declared types of their values: typing.List[int] is pickled as
+// operator.getitem(typing.List, int).
+constexpr std::array<std::string_view, 6> kTyping{"Any",      "Dict",  "List",
+                                                  "Optional", "Tuple", "Union"};
+
 template <std::size_t kSize>
 bool contains(const std::array<std::string_view, kSize>& names, std::string_view name) {
   return std::find(names.begin(), names.end(), name) != names.end();
@@ -34,7 +39,8 @@ bool in_package(std::string_view module, std::string_view package) {
 
 bool is_inert_global(std::string_view module, std::string_view name) noexcept {
   if (module == "builtins" || module == "__builtin__") return contains(kBuiltins, name);
-  if (module == "typing") return name == "Any";
+  if (module == "typing") return contains(kTyping, name);
+  if (module == "_operator" || module == "operator") return name == "getitem";
   if (module == "_codecs") return name == "encode";
   if (module == "copyreg" || module == "copy_reg") return name == "_reconstructor";
   if (module == "torch") return name.ends_with("Storage") || contains(kTorchNames, name);

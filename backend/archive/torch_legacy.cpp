@@ -4,6 +4,7 @@
 #include "base/checked_math.hpp"
 #include "base/limits.hpp"
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <string_view>
@@ -14,26 +15,26 @@ namespace {
 // torch/serialization.py: MAGIC_NUMBER as pickle stores it, little-endian, and PROTOCOL_VERSION.
 constexpr std::string_view kMagic("\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 10);
 constexpr std::int64_t kProtocol = 1001;
+constexpr std::int64_t kMaxHeaderBytes = 4096;  // of the pickles before the checkpoint's; have 150
 
 class LegacyReader {
  public:
   explicit LegacyReader(const MappedFile& file) : file_(file.bytes()), path_(file.path()) {}
 
   CheckpointData run() {
-    const PickleDocument magic = next();
+    const PickleDocument magic = next(kMaxHeaderBytes);
     ELBEAM_CHECK(magic.root().kind == PickleKind::kText && magic.root().text == kMagic,
                  ErrorCode::kFormat, path_, ": not a legacy torch file: the magic number is wrong");
-    const PickleDocument protocol = next();
+    const PickleDocument protocol = next(kMaxHeaderBytes);
     ELBEAM_CHECK(protocol.root().kind == PickleKind::kInt && protocol.root().integer == kProtocol,
                  ErrorCode::kUnsupported, path_, ": legacy protocol version, expected ", kProtocol);
-    const PickleDocument system = next();
+    const PickleDocument system = next(kMaxHeaderBytes);
     const PickleValue* little = system.root().find("little_endian");
     ELBEAM_CHECK(little != nullptr && little->kind == PickleKind::kBool && little->integer == 1,
                  ErrorCode::kUnsupported, path_, ": not written on a little-endian machine");
-    const PickleDocument document = next();
-    const PickleDocument keys = next();
+    const PickleDocument document = next(limits::kMaxPickleBytes);
     collect_storages(document);
-    place_storages(keys.root());
+    place_storages(next(most_key_bytes()).root());
     const TensorDecoder tensors([this](const StorageReference& storage) { return find(storage); },
                                 path_);
     CheckpointData data;
@@ -53,8 +54,10 @@ class LegacyReader {
     bool placed = false;
   };
 
-  PickleDocument next() {
-    PickleDocument document(file_.subspan(usize(position_)), path_, position_);
+  // These pickles are alive at the same time, so only one of them may be large.
+  PickleDocument next(std::int64_t max_bytes) {
+    const auto rest = file_.subspan(usize(position_));
+    PickleDocument document(rest.first(std::min(rest.size(), usize(max_bytes))), path_, position_);
     position_ += document.size();
     return document;
   }
@@ -71,6 +74,13 @@ class LegacyReader {
                    ErrorCode::kFormat, path_, ": storage ", quoted(reference->key),
                    " is described in two ways");
     }
+  }
+
+  // Of a pickled list of all keys: an opcode with a length and a memo entry for each, and marks.
+  std::int64_t most_key_bytes() const {
+    std::int64_t bytes = kMaxHeaderBytes;
+    for (const auto& [key, storage] : storages_) bytes += ssize(key.size()) + 16;
+    return bytes;
   }
 
   void place_storages(const PickleValue& keys) {

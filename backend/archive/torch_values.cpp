@@ -82,9 +82,12 @@ std::int64_t reach(const TensorView& view, std::int64_t offset) {
 }
 
 // OmegaConf 2.0 nodes keep their content in _content and their value in _val; older ones in
-// content.
+// content. Beside it they have a handful of other attributes: a state of thousands is not one of
+// theirs, and a search of it for every node that shares it would take for ever.
 const PickleValue* omegaconf_content(const PickleValue& object) {
+  constexpr std::size_t kMostAttributes = 16;
   if (object.items[0]->text.substr(0, 9) != "omegaconf") return nullptr;
+  if (object.items[2]->items.size() > 2 * kMostAttributes) return nullptr;
   for (const char* key : {"_content", "_val", "content"}) {
     if (const PickleValue* found = object.items[2]->find(key)) return found;
   }
@@ -96,16 +99,16 @@ class JsonWriter {
   explicit JsonWriter(const std::string& where) : where_(where) {}
 
   nlohmann::json write(const PickleValue& value, int depth = 0) {
-    ELBEAM_CHECK(depth <= limits::kMaxConfigDepth && ++count_ <= kMaxValues, ErrorCode::kLimit,
-                 where_, ": the configuration nests deeper than ", limits::kMaxConfigDepth,
-                 " or has more than ", kMaxValues, " values");
+    ELBEAM_CHECK(depth <= limits::kMaxConfigDepth, ErrorCode::kLimit, where_,
+                 ": the configuration nests deeper than ", limits::kMaxConfigDepth);
+    charge();
     switch (value.kind) {
       case PickleKind::kBool:
         return value.integer != 0;
       case PickleKind::kInt:
         return value.integer;
       case PickleKind::kFloat:
-        return value.real;
+        return value.real();
       case PickleKind::kText:
         return write_text(value.text);
       case PickleKind::kList:
@@ -131,7 +134,10 @@ class JsonWriter {
   }
 
  private:
-  static constexpr std::int64_t kMaxValues = 100'000;
+  void charge() {
+    ELBEAM_CHECK(++count_ <= limits::kMaxConfigValues, ErrorCode::kLimit, where_,
+                 ": the configuration has more than ", limits::kMaxConfigValues, " values");
+  }
 
   // Python's str is not always text: bytes and lone surrogates are no JSON, so they become null.
   nlohmann::json write_text(std::string_view text) {
@@ -150,6 +156,7 @@ class JsonWriter {
   nlohmann::json write_dict(const PickleValue& value, int depth) {
     nlohmann::json object = nlohmann::json::object();
     for (std::size_t i = 0; i + 1 < value.items.size(); i += 2) {
+      charge();  // also for what is passed over: a dict can be shared by a hundred thousand others
       if (value.items[i]->kind != PickleKind::kText) continue;  // options have names
       const nlohmann::json key = write_text(value.items[i]->text);
       if (!key.is_string()) continue;
@@ -163,6 +170,17 @@ class JsonWriter {
   std::int64_t bytes_ = 0;
 };
 
+// What fairseq makes of the arguments of an old checkpoint that matters to a model
+// (checkpoint_utils.py, _upgrade_state_dict).
+void upgrade_arguments(nlohmann::json& args) {
+  if (!args.is_object()) return;
+  if (args.contains("max_positions") && !args.contains("max_source_positions")) {
+    args["max_source_positions"] = args["max_positions"];
+    args["max_target_positions"] = args["max_positions"];
+  }
+  if (!args.contains("task")) args["task"] = "translation";
+}
+
 }  // namespace
 
 std::optional<StorageReference> parse_storage(const PickleValue& value, const std::string& where) {
@@ -172,6 +190,10 @@ std::optional<StorageReference> parse_storage(const PickleValue& value, const st
                       id.items[0]->kind == PickleKind::kText && id.items[0]->text == "storage" &&
                       id.items[2]->kind == PickleKind::kText &&
                       id.items[4]->kind == PickleKind::kInt;
+  // The key is copied below, and a long one can be shared by every storage.
+  ELBEAM_CHECK(!shaped || ssize(id.items[2]->text.size()) <= limits::kMaxNameBytes,
+               ErrorCode::kLimit, where, ": a storage's key has more than ", limits::kMaxNameBytes,
+               " bytes");
   ELBEAM_CHECK(shaped, ErrorCode::kFormat, where,
                ": a persistent id that is not ('storage', class, key, ", "location, count)");
   // Legacy files name views of other storages in a sixth place; torch < 0.4 wrote such.
@@ -296,20 +318,22 @@ nlohmann::json to_json(const PickleValue& value, const std::string& where) {
   return JsonWriter(where).write(value);
 }
 
+// args before cfg, as load_model_ensemble_and_task has it: new checkpoints say None there.
 nlohmann::json checkpoint_config(const PickleValue& root, const std::string& where) {
   nlohmann::json config = nlohmann::json::object();
-  const PickleValue* cfg = root.find("cfg");
-  if (cfg != nullptr && cfg->kind != PickleKind::kNone) {
-    const nlohmann::json all = to_json(*cfg, where);
-    for (const char* key : {"model", "task"}) {
-      if (all.is_object() && all.contains(key)) config[key] = all.at(key);
-    }
+  const PickleValue* args = root.find("args");
+  if (args != nullptr && args->kind != PickleKind::kNone) {
+    nlohmann::json options = to_json(*args, where);
+    upgrade_arguments(options);
+    config["task"] = options;
+    config["model"] = std::move(options);
     return config;
   }
-  if (const PickleValue* args = root.find("args");
-      args != nullptr && args->kind != PickleKind::kNone) {
-    config["model"] = to_json(*args, where);
-    config["task"] = config["model"];
+  const PickleValue* cfg = root.find("cfg");
+  if (cfg == nullptr || cfg->kind == PickleKind::kNone) return config;
+  nlohmann::json all = to_json(*cfg, where);
+  for (const char* key : {"model", "task"}) {
+    if (all.is_object() && all.contains(key)) config[key] = std::move(all.at(key));
   }
   return config;
 }

@@ -173,6 +173,9 @@ class Indexer {
     const auto disk = reader.read<std::uint16_t>("disk");
     reader.take(6, "attributes");
     const auto local = reader.read<std::uint32_t>("offset");
+    ELBEAM_CHECK(name_bytes <= limits::kMaxNameBytes, ErrorCode::kLimit, where_,
+                 ": zip: the name at byte ", begin, " has ", name_bytes, " bytes, the limit is ",
+                 limits::kMaxNameBytes);
     entry.name = reader.text(name_bytes, "name");
     const auto extra = reader.take(extra_bytes, "extra field");
     ELBEAM_CHECK(comment_bytes == 0 && disk == 0, ErrorCode::kFormat, where_, ": zip entry ",
@@ -250,7 +253,15 @@ class Indexer {
         return values.read<std::uint64_t>("zip64 size") == static_cast<std::uint64_t>(value);
       return field == value || (described && field == 0);
     };
-    const bool sizes_agree = agrees(size, entry.size) && agrees(stored, entry.stored);
+    bool sizes_agree = agrees(size, entry.size) && agrees(stored, entry.stored);
+    // Where a descriptor follows, torch writes wide values although nothing marks them, 0 for the
+    // stored size.
+    while (values.remaining() > 0) {
+      const auto value = values.read<std::uint64_t>("zip64 value");
+      sizes_agree = sizes_agree &&
+                    (value == static_cast<std::uint64_t>(entry.size) ||
+                     value == static_cast<std::uint64_t>(entry.local) || (described && value == 0));
+    }
     ELBEAM_CHECK(local_name == entry.name && flags == entry.flags && method == entry.method &&
                      (crc == entry.crc || (described && crc == 0)) && sizes_agree,
                  ErrorCode::kFormat, where_, ": zip entry ", name,

@@ -88,7 +88,8 @@ TEST_P(TorchFile, TiedTensorsShareTheFilesBytes) {
 TEST_P(TorchFile, NamespaceIsModelAndTask) {
   const nlohmann::json options = {{"arch", "transformer"}, {"encoder_layers", 2},
                                   {"dropout", 0.25},       {"share", true},
-                                  {"none", nullptr},       {"betas", {0.9, 0.98}}};
+                                  {"none", nullptr},       {"betas", {0.9, 0.98}},
+                                  {"task", "translation"}};  // fairseq's default
   EXPECT_EQ(file_->config(), (nlohmann::json{{"model", options}, {"task", options}}));
   EXPECT_EQ(file_->extra_file("dict.src.txt"), nullptr);
 }

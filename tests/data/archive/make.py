@@ -1,12 +1,15 @@
 """Writes the files of this folder: what torch 2.11 itself writes, in the three layouts.
 
-    python make.py        # needs torch
+    python make.py                  # needs torch
+    python make.py --sums FOLDER    # multi30k_sums.json, from the folder of the shared models
 
 Element i of every tensor is i / 2 - 1 (of bool ones: i is odd), so tests need no list of values.
 """
 
 import json
 import os
+import sys
+import zlib
 from argparse import Namespace
 from collections import OrderedDict
 
@@ -84,8 +87,29 @@ class Both(nn.Module):
         return self.encoder(x)
 
 
+def write_sums(folder: str) -> None:
+    """What torch reads from a trained checkpoint: type, shape and CRC-32 of each tensor."""
+    path = os.path.join(folder, "multi30k_de_en", "checkpoint_best.pt")
+    model = torch.load(path, map_location="cpu", weights_only=False)["model"]
+    sums = {
+        name: [
+            str(tensor.dtype).split(".")[1],
+            list(tensor.shape),
+            zlib.crc32(tensor.contiguous().numpy().tobytes()),
+        ]
+        for name, tensor in model.items()
+    }
+    rows = ",\n".join(f"{json.dumps(name)}: {json.dumps(row)}" for name, row in sums.items())
+    with open("multi30k_sums.json", "w", encoding="utf-8") as out:
+        out.write("{\n" + rows + "\n}\n")
+
+
 def main() -> None:
+    folder = os.path.abspath(sys.argv[2]) if sys.argv[1:2] == ["--sums"] else None
     os.chdir(os.path.dirname(os.path.abspath(__file__)))
+    if folder is not None:
+        write_sums(folder)
+        return
     checkpoint = {
         "args": Namespace(
             arch="transformer",
