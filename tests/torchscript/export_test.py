@@ -41,7 +41,9 @@ torch.save({"model": {}, "args": Evil()}, sys.argv[1])
 
 def generate(*arguments):
     command = [PROGRAM, DATA / "toy" / "bin-ende", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 class Files(unittest.TestCase):
@@ -63,7 +65,11 @@ class Engine(Files):
         weights = whole.index(b"tf.ts/data/7") if b"tf.ts/data/7" in whole else len(whole) // 3
         flipped = bytearray(whole)
         flipped[weights + 200] ^= 1
-        for name, content in (("cut", whole[: len(whole) // 2]), ("flipped", bytes(flipped)), ("tail", whole + b"x")):
+        for name, content in (
+            ("cut", whole[: len(whole) // 2]),
+            ("flipped", bytes(flipped)),
+            ("tail", whole + b"x"),
+        ):
             with self.subTest(damage=name):
                 path = self.folder / f"{name}.ts.pt"
                 path.write_bytes(content)
@@ -73,15 +79,24 @@ class Engine(Files):
                 self.assertIn(str(path), result.stderr)
 
 
-@unittest.skipUnless(REFERENCE, "ELBEAM_REFERENCE_PYTHON is not set: no stock fairseq to export with")
+@unittest.skipUnless(
+    REFERENCE, "ELBEAM_REFERENCE_PYTHON is not set: no stock fairseq to export with"
+)
 class Exporter(Files):
     def run_python(self, *arguments):
         return subprocess.run(
-            [REFERENCE, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+            [REFERENCE, *map(str, arguments)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
 
     def export(self, checkpoint, data, out):
-        return self.run_python("-m", "torchscript_models.export", "--path", checkpoint, "--data", data, "--out", out)
+        return self.run_python(
+            "-m", "torchscript_models.export", "--path", checkpoint, "--data", data, "--out", out
+        )
 
     def test_every_container_exports_and_decodes_alike(self):
         expected = generate("--path", TOY / "tf.pt").stdout
@@ -110,6 +125,45 @@ class Exporter(Files):
         self.assertIn("system", result.stderr)
         self.assertEqual(generate("--path", evil).returncode, 3)
         self.assertFalse(mark.exists())
+
+    def test_an_existing_archive_is_verified(self):
+        archive = self.folder / "tf.ts.pt"
+        shutil.copy(DATA / "torchscript" / "tf.ts.pt", archive)
+        before = archive.read_bytes()
+        verify = ("-m", "torchscript_models.export", "--data", DATA / "toy" / "bin-ende")
+        for checkpoint, target, code, part in (
+            (TOY / "tf.pt", archive, 0, "verified against the stock model"),
+            (TOY / "old_args.pt", archive, 3, "made from another checkpoint"),
+            (TOY / "tf.pt", TOY / "tf.pt", 3, "not an archive of this exporter"),
+        ):
+            with self.subTest(checkpoint=checkpoint.name, archive=target.name):
+                result = self.run_python(*verify, "--path", checkpoint, "--verify-only", target)
+                self.assertEqual(result.returncode, code, result.stderr[-2000:])
+                self.assertIn(part, result.stderr)
+        self.assertEqual(archive.read_bytes(), before)
+
+    def test_language_models_export(self):
+        toy = (
+            pathlib.Path(os.environ.get("ELBEAM_SHARED", ROOT.parent / "shared"))
+            / "reference"
+            / "toy"
+        )
+        if not toy.is_dir():
+            self.skipTest(f"{toy} is absent: no language model to export")
+        out = self.folder / "lm.ts.pt"
+        result = self.export(toy / "ckpt" / "lm" / "checkpoint_last.pt", toy / "bin-lm", out)
+        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
+        refused = generate("--path", out, "--engine", "torchscript")  # it has no encoder
+        self.assertEqual((refused.returncode, refused.stdout), (3, ""), refused.stderr)
+
+    def test_usage(self):
+        flags = ("-m", "torchscript_models.export", "--path", TOY / "tf.pt", "--data", self.folder)
+        self.assertEqual(self.run_python(*flags).returncode, 2)
+        missing = self.run_python(*flags, "--out", self.folder / "none" / "x.ts.pt")
+        self.assertEqual(missing.returncode, 2, missing.stderr)
+        empty = self.run_python(*flags, "--out", self.folder / "x.ts.pt")  # no dictionaries there
+        self.assertEqual(empty.returncode, 3, empty.stderr)
+        self.assertNotIn("Traceback", empty.stderr)
 
     def test_a_dictionary_that_does_not_fit_is_refused(self):
         result = self.export(TOY / "bart.pt", DATA / "toy" / "bin-ende", self.folder / "out.ts.pt")
