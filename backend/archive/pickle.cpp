@@ -390,6 +390,11 @@ bool PickleMachine::object(std::uint8_t opcode) {
       push_global(module, line());
       return true;
     }
+    case 'i': {  // makes an instance in one step: refused, and the message says of what
+      const std::string_view module = line();
+      push_global(module, line());
+      bad("an instance as protocol 0 writes it");
+    }
     case 0x93: {
       const Value* name = pop();
       const Value* module = pop();

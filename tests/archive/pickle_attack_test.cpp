@@ -68,7 +68,8 @@ TEST(PickleAttack, TheMessageNamesThePlace) {
   EXPECT_TRUE(refused(bytes, kUnsupported, "pickle at byte " + std::to_string(place)));
 }
 TEST(PickleAttack, ObsoleteWaysToCall) {
-  EXPECT_TRUE(refused(with_extra("(S'touch x'\nios\nsystem\n"), kFormat, "unknown opcode 105"));
+  EXPECT_TRUE(refused(with_extra("(S'touch x'\nios\nsystem\n"), kUnsupported, "os.system"));
+  EXPECT_TRUE(refused(with_extra("(ifairseq.meters\nAverageMeter\n"), kFormat, "protocol 0"));
   EXPECT_TRUE(refused(with_extra("(" + py::global("argparse", "Namespace") + "o"), kFormat,
                       "unknown opcode 111"));
   EXPECT_TRUE(refused(with_extra("\x82\x01"), kFormat, "unknown opcode 130"));
