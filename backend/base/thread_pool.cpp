@@ -5,6 +5,7 @@
 #include <sched.h>
 
 #include <chrono>
+#include <utility>
 
 namespace elbeam {
 namespace {
@@ -35,15 +36,13 @@ ThreadPool::~ThreadPool() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     stop_.store(true);
-    generation_.fetch_add(1);
   }
   wake_.notify_all();
   for (std::thread& worker : workers_) worker.join();
 }
 
 void ThreadPool::run(std::int64_t tasks, Body body, void* context) {
-  std::unique_lock<std::mutex> owner(callers_, std::defer_lock);
-  if (tasks <= 1 || workers_.empty() || !owner.try_lock()) {
+  if (tasks <= 1 || workers_.empty() || occupied_.exchange(true, std::memory_order_acquire)) {
     for (std::int64_t task = 0; task < tasks; ++task) body(context, task);
     return;
   }
@@ -51,49 +50,48 @@ void ThreadPool::run(std::int64_t tasks, Body body, void* context) {
   context_ = context;
   tasks_ = tasks;
   error_ = nullptr;
-  next_.store(0, std::memory_order_relaxed);
-  busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
+  unfinished_.store(tasks, std::memory_order_relaxed);
   {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    generation_.fetch_add(1, std::memory_order_release);
+    const std::lock_guard<std::mutex> lock(mutex_);  // or a worker could fall asleep meanwhile
+    unclaimed_.store(tasks, std::memory_order_release);
   }
   wake_.notify_all();
   drain();
-  while (busy_.load(std::memory_order_acquire) != 0) {
-    std::this_thread::yield();
-  }
-  if (error_) std::rethrow_exception(error_);
+  while (unfinished_.load(std::memory_order_acquire) != 0) std::this_thread::yield();
+  const std::exception_ptr error = std::exchange(error_, nullptr);
+  occupied_.store(false, std::memory_order_release);
+  if (error) std::rethrow_exception(error);
 }
 
 void ThreadPool::drain() noexcept {
-  for (;;) {
-    const std::int64_t task = next_.fetch_add(1, std::memory_order_relaxed);
-    if (task >= tasks_) return;
+  std::int64_t left = unclaimed_.load(std::memory_order_acquire);
+  while (left > 0) {
+    if (!unclaimed_.compare_exchange_weak(left, left - 1, std::memory_order_acq_rel,
+                                          std::memory_order_acquire)) {
+      continue;
+    }
     try {
-      body_(context_, task);
+      body_(context_, tasks_ - left);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(error_mutex_);
       if (!error_) error_ = std::current_exception();
     }
+    unfinished_.fetch_sub(1, std::memory_order_release);
+    left = unclaimed_.load(std::memory_order_acquire);
   }
 }
 
 void ThreadPool::work() {
-  std::uint64_t seen = 0;
-  for (;;) {
-    const auto limit = std::chrono::steady_clock::now() + kSpinTime;
-    while (generation_.load(std::memory_order_acquire) == seen) {
-      if (std::chrono::steady_clock::now() < limit) {
-        std::this_thread::yield();
-        continue;
-      }
-      std::unique_lock<std::mutex> lock(mutex_);
-      wake_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });
-    }
-    seen = generation_.load(std::memory_order_acquire);
-    if (stop_.load()) return;
+  const auto called = [this] {
+    return stop_.load() || unclaimed_.load(std::memory_order_acquire) > 0;
+  };
+  while (!stop_.load()) {
     drain();
-    busy_.fetch_sub(1, std::memory_order_release);
+    const auto limit = std::chrono::steady_clock::now() + kSpinTime;
+    while (!called() && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+    if (called()) continue;
+    std::unique_lock<std::mutex> lock(mutex_);
+    wake_.wait(lock, called);
   }
 }
 

@@ -16,7 +16,8 @@ namespace elbeam {
 // parallel_for(n, f) runs f(0) .. f(n-1) on the pool's threads, the caller among them, and returns
 // when all are done; the first exception of a task is rethrown. Which thread runs which task is not
 // fixed, so tasks must not depend on it: results are then the same for every number of threads.
-// Thread-safe: while one caller uses the workers, other callers run their loops alone.
+// Thread-safe: while one caller uses the workers, other callers run their loops alone, and so does
+// a loop inside a task.
 class ThreadPool {
  public:
   // threads counts the caller; 0 means as many as this process may run on.
@@ -45,19 +46,20 @@ class ThreadPool {
   void drain() noexcept;
 
   std::vector<std::thread> workers_;
-  std::mutex callers_;  // held by the caller whose loop the workers are on
+  std::atomic<bool> occupied_{false};  // a caller's loop is on the workers
 
   std::mutex mutex_;  // guards sleeping and waking
   std::condition_variable wake_;
-  std::atomic<std::uint64_t> generation_{0};
-  std::atomic<int> busy_{0};
   std::atomic<bool> stop_{false};
 
-  // The current loop; written before generation_ is raised.
+  // The current loop. A thread that takes a task off unclaimed_ may read the other fields until it
+  // has counted the task off unfinished_; the caller waits for that count alone, never for a thread
+  // that took nothing: on a busy machine some are not running at all.
   Body body_ = nullptr;
   void* context_ = nullptr;
   std::int64_t tasks_ = 0;
-  std::atomic<std::int64_t> next_{0};
+  std::atomic<std::int64_t> unclaimed_{0};
+  std::atomic<std::int64_t> unfinished_{0};
   std::mutex error_mutex_;
   std::exception_ptr error_;
 };
