@@ -26,7 +26,11 @@ class PickleMachine {
  public:
   PickleMachine(PickleDocument& document, std::span<const std::byte> bytes,
                 const std::string& where, std::int64_t offset)
-      : document_(document), where_(where), offset_(offset), bytes_(bytes), reader_(bytes, where_) {
+      : document_(document),
+        where_(where),
+        offset_(offset),
+        bytes_(bytes),
+        reader_(bytes, where_, 0, offset) {
     none_ = make(PickleKind::kNone);
     true_ = make(PickleKind::kBool);
     true_->integer = 1;
@@ -252,7 +256,7 @@ bool PickleMachine::text(std::uint8_t opcode) {
     case 0x8d:
     case 0x8e:
     case 0x96:
-      return push_text(reader_.text(narrow<std::int64_t>(reader_.read<std::uint64_t>(what)), what));
+      return push_text(reader_.text(reader_.read_size(what), what));
     case 'V':
       return push_text(line());
     case 'S': {

@@ -204,6 +204,11 @@ std::optional<StorageReference> parse_storage(const PickleValue& value, const st
                              id.items[4]->integer};
   ELBEAM_CHECK(reference.elements >= 0, ErrorCode::kFormat, where, ": storage ",
                quoted(reference.key), " has a negative size");
+  // From here on the product with the element size cannot overflow.
+  ELBEAM_CHECK(reference.elements <= limits::kMaxFileBytes / tensor_type_size(reference.type),
+               ErrorCode::kLimit, where, ": storage ", quoted(reference.key), " has ",
+               reference.elements, " elements, which no file of at most ", limits::kMaxFileBytes,
+               " bytes holds");
   return reference;
 }
 
@@ -236,12 +241,18 @@ std::optional<TensorView> TensorDecoder::decode(const PickleValue& value,
   ELBEAM_CHECK(offset >= 0 && view.shape.size() == view.strides.size(), ErrorCode::kFormat, where_,
                ": tensor ", quoted(name, 200), ": ", view.shape.size(), " dimensions, ",
                view.strides.size(), " strides, offset ", offset);
-  const std::int64_t last = reach(view, offset);
+  std::int64_t last = 0;
+  std::int64_t bound = 0;
+  try {
+    last = reach(view, offset);
+    bound = size_bound(view);
+  } catch (const Error& overflow) {  // arithmetic does not know of what it is
+    fail(overflow.code(), where_, ": tensor ", quoted(name, 200), ": ", overflow.what());
+  }
   ELBEAM_CHECK(last <= storage->elements, ErrorCode::kIntegrity, where_, ": tensor ",
                quoted(name, 200), ": reaches element ", last, " of storage ", quoted(storage->key),
                ", which has ", storage->elements);
   // With a stride of 0 a few bytes can stand for any number of elements, which a copy would need.
-  const std::int64_t bound = size_bound(view);
   ELBEAM_CHECK(last == 0 || bound <= storage->elements, ErrorCode::kIntegrity, where_, ": tensor ",
                quoted(name, 200), ": has ", bound, " elements, and its storage ",
                quoted(storage->key), " has ", storage->elements);

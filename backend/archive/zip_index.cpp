@@ -76,6 +76,10 @@ class Indexer {
     return ByteReader(file_, where_, offset);
   }
 
+  std::int64_t offset_of(std::span<const std::byte> part) const {
+    return part.data() - file_.data();
+  }
+
   Directory read_end() const {
     const std::int64_t end = ssize(file_.size()) - kEndBytes;
     ByteReader reader = at(end, kEndBytes, "the end record");
@@ -129,19 +133,19 @@ class Indexer {
     end.take(4, "versions");
     const auto disk_a = end.read<std::uint32_t>("disk");
     const auto disk_b = end.read<std::uint32_t>("disk");
-    const auto entries_here = end.read<std::uint64_t>("entries");
+    const auto entries_here = end.read_size("entries");
     Directory result;
-    result.entries = narrow<std::int64_t>(end.read<std::uint64_t>("entries"));
-    result.size = narrow<std::int64_t>(end.read<std::uint64_t>("directory size"));
-    result.offset = narrow<std::int64_t>(end.read<std::uint64_t>("directory offset"));
+    result.entries = end.read_size("entries");
+    result.size = end.read_size("directory size");
+    result.offset = end.read_size("directory offset");
     const auto agrees = [](std::int64_t field, std::int64_t value, std::int64_t see64) {
       return field == value || field == see64;
     };
-    ELBEAM_CHECK(
-        disk_a == 0 && disk_b == 0 && narrow<std::int64_t>(entries_here) == result.entries &&
-            agrees(plain.entries, result.entries, 0xffff) &&
-            agrees(plain.size, result.size, kSee64) && agrees(plain.offset, result.offset, kSee64),
-        ErrorCode::kFormat, where_, ": zip: the two end records contradict each other");
+    ELBEAM_CHECK(disk_a == 0 && disk_b == 0 && entries_here == result.entries &&
+                     agrees(plain.entries, result.entries, 0xffff) &&
+                     agrees(plain.size, result.size, kSee64) &&
+                     agrees(plain.offset, result.offset, kSee64),
+                 ErrorCode::kFormat, where_, ": zip: the two end records contradict each other");
     return result;
   }
 
@@ -200,11 +204,10 @@ class Indexer {
     ELBEAM_CHECK(entry.zip64 == field.has_value(), ErrorCode::kFormat, where_, ": zip entry ",
                  quoted(entry.name), ": zip64 sizes are missing, or not called for");
     if (!entry.zip64) return;
-    ByteReader values(*field, where_);
-    if (size64) entry.size = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 size"));
-    if (stored64)
-      entry.stored = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 stored size"));
-    if (local64) entry.local = narrow<std::int64_t>(values.read<std::uint64_t>("zip64 offset"));
+    ByteReader values(*field, where_, 0, offset_of(*field));
+    if (size64) entry.size = values.read_size("zip64 size");
+    if (stored64) entry.stored = values.read_size("zip64 stored size");
+    if (local64) entry.local = values.read_size("zip64 offset");
     ELBEAM_CHECK(values.remaining() == 0, ErrorCode::kFormat, where_, ": zip entry ",
                  quoted(entry.name), ": the zip64 field has ", values.remaining(),
                  " bytes too many");
@@ -214,7 +217,7 @@ class Indexer {
   std::optional<std::span<const std::byte>> find_extra64(std::span<const std::byte> extra,
                                                          std::string_view name) const {
     std::optional<std::span<const std::byte>> found;
-    ByteReader reader(extra, where_);
+    ByteReader reader(extra, where_, 0, offset_of(extra));
     while (reader.remaining() > 0) {
       const auto id = reader.read<std::uint16_t>("extra id");
       const auto field = reader.take(reader.read<std::uint16_t>("extra size"), "extra field");
@@ -247,7 +250,8 @@ class Indexer {
     const auto extra64 = find_extra64(reader.take(extra_bytes, "extra field"), entry.name);
     const bool described = (flags & kFlagDescriptor) != 0;
     // Sizes in the local zip64 field come unpacked first, then stored.
-    ByteReader values(extra64.value_or(std::span<const std::byte>()), where_);
+    const auto sizes = extra64.value_or(file_.first(0));
+    ByteReader values(sizes, where_, 0, offset_of(sizes));
     const auto agrees = [&](std::uint32_t field, std::int64_t value) {
       if (field == kSee64)
         return values.read<std::uint64_t>("zip64 size") == static_cast<std::uint64_t>(value);
@@ -277,8 +281,7 @@ class Indexer {
     // torch's miniz writes wide sizes wherever it needed a zip64 field, be it for the offset alone.
     const bool wide = entry.zip64;
     const auto field = [&]() -> std::int64_t {
-      return wide ? narrow<std::int64_t>(reader.read<std::uint64_t>("size"))
-                  : reader.read<std::uint32_t>("size");
+      return wide ? reader.read_size("size") : reader.read<std::uint32_t>("size");
     };
     const std::int64_t stored = field();
     const std::int64_t size = field();

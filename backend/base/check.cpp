@@ -2,7 +2,7 @@
 
 namespace elbeam {
 
-std::string quoted(std::string_view bytes, std::size_t max_bytes) {
+std::string Quoted::operator()(std::string_view bytes, std::size_t max_bytes) const {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "'";
   for (std::size_t i = 0; i < bytes.size() && i < max_bytes; ++i) {

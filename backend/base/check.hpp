@@ -19,7 +19,12 @@ std::string concat(const Parts&... parts) {
 
 // Quotes bytes that come from a file or a flag for an error message: printable ASCII stays, every
 // other byte becomes \xNN, and the text is cut after max_bytes. Never throws on any content.
-std::string quoted(std::string_view bytes, std::size_t max_bytes = 80);
+// An object and not a function, because a function loses against std::quoted, which escapes
+// nothing: argument-dependent lookup finds that one for every std::string where <iomanip> is known.
+struct Quoted {
+  std::string operator()(std::string_view bytes, std::size_t max_bytes = 80) const;
+};
+inline constexpr Quoted quoted{};
 
 template <typename... Parts>
 [[noreturn]] void fail(ErrorCode code, const Parts&... parts) {

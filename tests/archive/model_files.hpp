@@ -26,9 +26,13 @@ inline std::string read_file(const std::string& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
+inline std::string scratch_path() {
+  return testing::TempDir() + "elbeam_archive_" + std::to_string(::getpid());
+}
+
 // The file is gone from its folder on return; the checkpoint's mapping keeps its bytes.
 inline std::unique_ptr<Checkpoint> open_bytes(const std::string& bytes) {
-  const std::string path = testing::TempDir() + "elbeam_archive_" + std::to_string(::getpid());
+  const std::string path = scratch_path();
   std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
   struct Removal {
     const std::string& path;
@@ -37,9 +41,20 @@ inline std::unique_ptr<Checkpoint> open_bytes(const std::string& bytes) {
   return Checkpoint::open(path);
 }
 
+// Whatever is wrong with a file, the message begins with its path.
 inline testing::AssertionResult refused(const std::string& bytes, ErrorCode code,
                                         const std::string& part) {
-  return throws(code, part, [&] { open_bytes(bytes); });
+  std::string message;
+  const testing::AssertionResult result = throws(code, part, [&] {
+    try {
+      open_bytes(bytes);
+    } catch (const Error& error) {
+      message = error.what();
+      throw;
+    }
+  });
+  if (!result || message.rfind(scratch_path() + ":", 0) == 0) return result;
+  return testing::AssertionFailure() << "the file is not named: " << message;
 }
 
 // 0, 1, 2 ... as float32.

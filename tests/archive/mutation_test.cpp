@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <random>
 
@@ -24,7 +26,7 @@ class Mutator {
     for (std::size_t changes = 1 + below(3); changes > 0 && !bytes.empty(); --changes) {
       const std::size_t at = below(bytes.size());
       const std::size_t span = std::min(1 + below(16), bytes.size() - at);
-      switch (below(6)) {
+      switch (below(7)) {
         case 0:
           bytes[at] = static_cast<char>(bytes[at] ^ (1 << below(8)));
           break;
@@ -45,6 +47,15 @@ class Mutator {
         case 4:
           bytes.insert(at, bytes.substr(below(bytes.size()), span));
           break;
+        case 5: {  // two fields change places
+          const std::size_t other = below(bytes.size());
+          const std::size_t width =
+              std::min({std::size_t{1} << below(4), bytes.size() - at, bytes.size() - other});
+          const std::string field = bytes.substr(at, width);
+          bytes.replace(at, width, bytes.substr(other, width));
+          bytes.replace(other, width, field);
+          break;
+        }
         default:
           bytes.resize(below(4) == 0 ? at : bytes.size());
       }
@@ -64,16 +75,20 @@ struct Outcome {
   int refused = 0;
 };
 
-// Reads every element of what is accepted. Any other exception, or a signal, fails the test.
+// Reads every element of what is accepted. Any other exception, a signal, a message without the
+// file's name or a second of work fails the test.
 void try_open(const std::string& bytes, Outcome& outcome, std::string* text = nullptr) {
+  const auto begin = std::chrono::steady_clock::now();
   try {
     const std::string all = content(*open_bytes(bytes));
     if (text != nullptr) *text = all;
     ++outcome.accepted;
   } catch (const Error& error) {
     EXPECT_NE(error.code(), ErrorCode::kInternal) << error.what();
+    EXPECT_EQ(std::string(error.what()).rfind(scratch_path() + ":", 0), 0U) << error.what();
     ++outcome.refused;
   }
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(1));
 }
 
 std::string data(const std::string& name) {

@@ -156,6 +156,15 @@ TEST(Open, ConfigurationsOfAllAgesAgree) {
   EXPECT_EQ(args.at("task"), args.at("model"));
 }
 
+TEST(Open, LayoutsOfTheToyModelHoldTheSameTensors) {
+  const auto zip = Checkpoint::open(kData + "/toy/ckpt/tf.pt");
+  const auto legacy = Checkpoint::open(kData + "/toy/ckpt/tf_legacy.pt");
+  EXPECT_EQ(zip->format(), archive::CheckpointFormat::kFairseqZip);
+  EXPECT_EQ(legacy->format(), archive::CheckpointFormat::kFairseqLegacy);
+  EXPECT_GT(zip->tensors().size(), 30U);
+  EXPECT_TRUE(content(*zip) == content(*legacy));
+}
+
 TEST(Open, FileMayDisappearAfterwards) {
   const auto file = open_bytes(zip_model().bytes);
   EXPECT_EQ(elements<float>(file->tensors().at("weight")), (std::vector<float>{0, 1, 2, 3, 4, 5}));

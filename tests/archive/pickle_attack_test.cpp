@@ -67,6 +67,19 @@ TEST(PickleAttack, TheMessageNamesThePlace) {
   const std::size_t place = bytes.find("cos\nsystem\n");
   EXPECT_TRUE(refused(bytes, kUnsupported, "pickle at byte " + std::to_string(place)));
 }
+TEST(PickleAttack, ThePlaceIsOneOfTheFile) {
+  const std::string long_text = "\x8d" + py::raw(~std::uint64_t{0});
+  std::string bytes = with_extra(long_text);
+  EXPECT_TRUE(refused(bytes, kLimit, "at byte " + std::to_string(bytes.find(long_text) + 1) + ":"));
+  bytes = with_extra("U\xff");
+  EXPECT_TRUE(
+      refused(bytes, kFormat, "at byte " + std::to_string(bytes.find("U\xff") + 2) + ": a string"));
+  LegacyParts legacy;
+  legacy.keys = "\x80\x02X";
+  legacy.storages.clear();
+  EXPECT_TRUE(
+      refused(legacy.bytes(), kFormat, "at byte " + std::to_string(legacy.bytes().size()) + ":"));
+}
 TEST(PickleAttack, ObsoleteWaysToCall) {
   EXPECT_TRUE(refused(with_extra("(S'touch x'\nios\nsystem\n"), kUnsupported, "os.system"));
   EXPECT_TRUE(refused(with_extra("(ifairseq.meters\nAverageMeter\n"), kFormat, "protocol 0"));

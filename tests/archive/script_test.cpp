@@ -125,6 +125,15 @@ TEST(ScriptAttack, CodeOfAnotherSize) {
     EXPECT_TRUE(refused(zip.bytes, kIntegrity, "compressed data is damaged")) << size;
   }
 }
+// A bomb that says it is small: unpacking ends where its size does.
+TEST(ScriptAttack, CodeThatUnpacksToMoreThanItSays) {
+  ScriptParts parts;
+  parts.code = std::string(64 << 20, '\0');
+  ZipBytes zip = write_zip(parts.entries());
+  const ZipOffsets at = zip.at.at("m/code/__torch__.py");
+  zip.set<std::uint32_t>(at.central + field::kSize, 10).set<std::uint32_t>(at.descriptor + 12, 10);
+  EXPECT_TRUE(refused(zip.bytes, kIntegrity, "compressed data is damaged"));
+}
 TEST(ScriptAttack, CodeThatUnpacksToMuch) {
   ScriptParts parts;
   parts.code = std::string(17 << 20, '\0');

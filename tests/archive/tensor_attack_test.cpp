@@ -62,14 +62,15 @@ TEST(TensorAttack, NegativeNumbers) {
 }
 TEST(TensorAttack, ProductOfTheShapeOverflows) {
   const std::int64_t half = std::int64_t{1} << 32;
-  EXPECT_TRUE(both_refuse(shaped({half, half}, {0, 0}), kLimit, "overflow"));
-  EXPECT_TRUE(both_refuse(shaped({half, half, 0}, {0, 0, 0}), kLimit, "overflow"));
-  EXPECT_TRUE(both_refuse(shaped({kMax, 2}, {0, 0}), kLimit, "overflow"));
+  EXPECT_TRUE(both_refuse(shaped({half, half}, {0, 0}), kLimit, "tensor 'weight': size overflow"));
+  EXPECT_TRUE(
+      both_refuse(shaped({half, half, 0}, {0, 0, 0}), kLimit, "tensor 'weight': size overflow"));
+  EXPECT_TRUE(both_refuse(shaped({kMax, 2}, {0, 0}), kLimit, "tensor 'weight': size overflow"));
 }
 TEST(TensorAttack, StridesOverflow) {
-  EXPECT_TRUE(both_refuse(shaped({3, 2}, {kMax, 1}), kLimit, "overflow"));
-  EXPECT_TRUE(both_refuse(shaped({2, 2}, {kMax, kMax}), kLimit, "overflow"));
-  EXPECT_TRUE(both_refuse(shaped({1}, {1}, kMax), kLimit, "overflow"));
+  EXPECT_TRUE(both_refuse(shaped({3, 2}, {kMax, 1}), kLimit, "tensor 'weight': size overflow"));
+  EXPECT_TRUE(both_refuse(shaped({2, 2}, {kMax, kMax}), kLimit, "tensor 'weight': size overflow"));
+  EXPECT_TRUE(both_refuse(shaped({1}, {1}, kMax), kLimit, "tensor 'weight': size overflow"));
 }
 TEST(TensorAttack, FewBytesForManyElements) {
   EXPECT_TRUE(both_refuse(shaped({std::int64_t{1} << 40}, {0}), kIntegrity, "elements"));
@@ -78,7 +79,7 @@ TEST(TensorAttack, FewBytesForManyElements) {
 TEST(TensorAttack, StorageOfHugeSize) {
   py::Tensor tensor;
   tensor.storage_elements = kMax / 2;
-  EXPECT_TRUE(refused(zip_of(checkpoint_pickle(py::tensor(tensor))), kLimit, "overflow"));
+  EXPECT_TRUE(both_refuse(tensor, kLimit, "storage '0' has"));
   tensor.storage_elements = -6;
   EXPECT_TRUE(both_refuse(tensor, kFormat, "negative size"));
 }
@@ -86,6 +87,20 @@ TEST(TensorAttack, ShapeAndStridesOfDifferentLength) {
   EXPECT_TRUE(both_refuse(shaped({2, 3}, {1}), kFormat, "2 dimensions, 1 strides"));
   EXPECT_TRUE(both_refuse(shaped({1, 1, 1, 1, 1, 1, 1, 1, 1}, {1, 1, 1, 1, 1, 1, 1, 1, 1}), kFormat,
                           "at most 8"));
+}
+// Names of a hostile file end up in terminals and logs.
+TEST(TensorAttack, KeysAreEscapedInMessages) {
+  py::Tensor tensor;
+  tensor.key = "k\n\x1b[2J" + std::string(400, 'x');
+  const std::string escaped = "'k\\x0a\\x1b[2J" + std::string(74, 'x') + "...'";
+  EXPECT_TRUE(refused(zip_of(checkpoint_pickle(py::tensor(tensor))), kIntegrity, escaped));
+  tensor.storage_elements = -1;
+  EXPECT_TRUE(both_refuse(tensor, kFormat, escaped));
+  tensor.storage_elements = kMax;
+  EXPECT_TRUE(both_refuse(tensor, kLimit, escaped));
+  tensor.storage_elements = 1;
+  EXPECT_TRUE(
+      refused(zip_of(checkpoint_pickle(py::tensor(tensor))), kIntegrity, "of storage " + escaped));
 }
 TEST(TensorAttack, UnknownElementTypes) {
   for (const char* name : {"ComplexFloatStorage", "QInt8Storage", "XStorage"}) {

@@ -220,6 +220,15 @@ TEST(ZipAttack, NumberOfEntriesIsWrong) {
     EXPECT_THROW(open_bytes(zip.bytes), Error) << count;
   }
 }
+TEST(ZipAttack, NumbersBeyondSigned64Bits) {
+  for (const std::size_t where :
+       {field::kEnd64EntriesHere, field::kEnd64Entries, field::kEnd64Size, field::kEnd64Offset}) {
+    ZipBytes zip = zip_model();
+    zip.set(zip.end64 + where, ~std::uint64_t{0});
+    EXPECT_TRUE(refused(zip.bytes, kLimit, "at byte " + std::to_string(zip.end64 + where) + ": "))
+        << where;
+  }
+}
 TEST(ZipAttack, BytesInsideTheDirectory) {
   ZipBytes zip = zip_model();
   zip.bytes.insert(zip.end64, "xyz");
@@ -300,6 +309,9 @@ TEST(ZipAttack, Zip64Lies) {
     EXPECT_THROW(open_bytes(with_zip64(sizes(lie, lie), true).bytes), Error) << lie;
     EXPECT_THROW(open_bytes(with_zip64(sizes(2, lie), true).bytes), Error) << lie;
   }
+  const ZipBytes wide = with_zip64(sizes(~std::uint64_t{0}, 2), true);
+  const std::size_t place = wide.bytes.find(sizes(~std::uint64_t{0}, 2));
+  EXPECT_TRUE(refused(wide.bytes, kLimit, "at byte " + std::to_string(place) + ": zip64 size"));
 }
 
 TEST(ZipAttack, MissingPickle) {

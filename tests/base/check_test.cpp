@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <iomanip>
 #include <limits>
 #include <set>
 #include <string>
@@ -59,6 +60,12 @@ TEST(Quoted, EscapesAndCuts) {
   EXPECT_EQ(quoted("\x1b[2J"), "'\\x1b[2J'");  // no terminal sequences from a file
   EXPECT_EQ(quoted("abcdef", 3), "'abc...'");
   EXPECT_EQ(quoted("abc", 3), "'abc'");
+}
+
+// With <iomanip> included, std::quoted would be the better match for a std::string.
+TEST(Quoted, StringsAreNotLeftToTheStandardLibrary) {
+  const std::string hostile = "a\n\x1b[2J\"" + std::string(100, 'x');
+  EXPECT_EQ(concat(quoted(hostile)), concat("'a\\x0a\\x1b[2J\"", std::string(73, 'x'), "...'"));
 }
 
 TEST(CheckedMath, AddAndMultiply) {
