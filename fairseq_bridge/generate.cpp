@@ -203,10 +203,11 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
     ProgressBar progress(planned, options.output.progress_bar);
     for (const auto& batch : batches) {
       const std::vector<Sentence> rows = collate(job.dataset, batch, pad);
-      std::vector<std::vector<std::int64_t>> prefixes;
-      if (options.prefix_size > 0) prefixes = prefix_tokens(rows, options, pad);
+      GenerateRequest request;
+      request.batch = source_batch(rows, pad);
+      if (options.prefix_size > 0) request.prefix_tokens = prefix_tokens(rows, options, pad);
       const Clock::time_point start = Clock::now();
-      const auto results = generator.generate(source_batch(rows, pad), options.search, prefixes);
+      const auto results = generator.generate(request, options.search);
       totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
       for (std::size_t i = 0; i < rows.size(); ++i) {
         output.append(lines.add(rows[i], results[i].hypotheses));

@@ -26,7 +26,7 @@ class NativeState : public DecodeState {
   NativeState(const NativeState&) = delete;
   NativeState& operator=(const NativeState&) = delete;
 
-  void step(const StepInput& input, std::span<float> log_probs) override;
+  void step(const StepInput& input, const StepOutput& output) override;
 
  private:
   void follow_parents(std::span<const std::int64_t> parents);
@@ -180,7 +180,10 @@ void NativeState<T>::follow_parents(std::span<const std::int64_t> parents) {
 }
 
 template <typename T>
-void NativeState<T>::step(const StepInput& input, std::span<float> log_probs) {
+void NativeState<T>::step(const StepInput& input, const StepOutput& output) {
+  const std::span<float> log_probs = output.log_probs;
+  ELBEAM_CHECK(output.attention.empty(), ErrorCode::kUnsupported,
+               "the native engine gives no attention yet");
   const std::int64_t rows = ssize(input.tokens.size());
   const std::int64_t vocabulary = model_.vocab_size();
   ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());

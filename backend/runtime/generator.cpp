@@ -83,14 +83,16 @@ Generator::~Generator() = default;
 Generator::Generator(Generator&&) noexcept = default;
 Generator& Generator::operator=(Generator&&) noexcept = default;
 
-std::vector<SentenceResult> Generator::generate(
-    const SourceBatch& batch, const SearchOptions& options,
-    const std::vector<std::vector<std::int64_t>>& prefix_tokens) const {
+std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
+                                                const SearchOptions& options) const {
+  const SourceBatch& batch = wanted.batch;
   search::DecodeRequest request;
   request.batch = &batch;
   request.options = options;
   request.special = impl_->loaded.info.special;
-  request.prefix_tokens = prefix_tokens;
+  request.prefix_tokens = wanted.prefix_tokens;
+  request.start_token = wanted.start_token;
+  request.attention = wanted.attention;
   request.cancelled = [] { return g_cancelled.load(std::memory_order_relaxed); };
   TimedModel model(*impl_->loaded.model);
   const auto begin = std::chrono::steady_clock::now();
@@ -113,6 +115,7 @@ std::vector<SentenceResult> Generator::generate(
       results[s].hypotheses.push_back({std::move(finished[h].tokens),
                                        finished[h].score,
                                        std::move(finished[h].positional_scores),
+                                       {},
                                        {}});
     }
   }
@@ -130,13 +133,14 @@ std::vector<SentenceResult> Generator::generate(
 
 std::vector<SentenceResult> Generator::translate(const std::vector<std::string>& lines,
                                                  const SearchOptions& options) const {
-  SourceBatch batch;
+  GenerateRequest request;
+  SourceBatch& batch = request.batch;
   for (const std::string& line : lines) {
     batch.sentences.push_back(encode_source(line));
     batch.padded_length = std::max(batch.padded_length, ssize(batch.sentences.back().size()));
   }
   if (lines.empty()) return {};
-  std::vector<SentenceResult> results = generate(batch, options);
+  std::vector<SentenceResult> results = generate(request, options);
   for (SentenceResult& result : results) {
     for (Hypothesis& hypothesis : result.hypotheses)
       hypothesis.text = decode_target(hypothesis.tokens);

@@ -68,8 +68,8 @@ class DecodeLoop {
         prefixes_(request.prefix_tokens, plan.sentences, plan.vocab, request.special),
         ancestry_(checked_mul(plan.max_rows, std::min(plan.max_len + 1, kReservedSteps))),
         log_probs_(plan.max_rows * plan.vocab),
-        state_(model.start(*request.batch,
-                           {plan.beam, plan.max_len + 1, request.options.temperature})) {
+        state_(model.start(*request.batch, {plan.beam, plan.max_len + 1,
+                                            request.options.temperature, request.attention})) {
     result_.sentences.resize(usize(plan.sentences));
     now_.reserve(plan);
     next_.reserve(plan);
@@ -106,7 +106,7 @@ class DecodeLoop {
   void begin() {
     for (std::int64_t sentence = 0; sentence < plan_.sentences; ++sentence) {
       now_.sentences.push_back(sentence);
-      now_.tokens.push_back(request_.special.eos);
+      now_.tokens.push_back(request_.start_token.value_or(request_.special.eos));
       now_.parents.push_back(sentence);
       now_.nodes.push_back(Ancestry::kRoot);
       now_.scores.push_back(-0.0F);  // fairseq adds nothing in the first step, nor does -0.0
@@ -121,7 +121,7 @@ class DecodeLoop {
 
   void step_model() {
     const std::int64_t rows = ssize(now_.tokens.size());
-    state_->step({now_.tokens, now_.parents}, {log_probs_.data(), usize(rows * plan_.vocab)});
+    state_->step({now_.tokens, now_.parents}, {{log_probs_.data(), usize(rows * plan_.vocab)}});
     result_.counters.steps += 1;
     result_.counters.rows += rows;
   }

@@ -5,6 +5,7 @@
 #include <elbeam/step_model.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace elbeam::search {
@@ -20,6 +21,8 @@ struct DecodeRequest {
   SearchOptions options;
   SpecialTokens special;
   std::vector<std::vector<std::int64_t>> prefix_tokens;  // empty, or one per sentence
+  std::optional<std::int64_t> start_token{};             // eos
+  bool attention = false;
   bool (*cancelled)() =
       nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)
 };

@@ -62,7 +62,7 @@ class ScriptModel;
 class ScriptState : public DecodeState {
  public:
   ScriptState(ScriptModel& model, const SourceBatch& batch, const DecodeShape& shape);
-  void step(const StepInput& input, std::span<float> log_probs) override;
+  void step(const StepInput& input, const StepOutput& output) override;
 
  private:
   void check(const StepInput& input, std::span<float> log_probs) const;
@@ -159,9 +159,11 @@ ScriptState::ScriptState(ScriptModel& model, const SourceBatch& batch, const Dec
   std::iota(sentences_.begin(), sentences_.end(), 0);
 }
 
-void ScriptState::step(const StepInput& input, std::span<float> log_probs) {
-  check(input, log_probs);
-  guarded(model_.options().path, [&] { run(input, log_probs); });
+void ScriptState::step(const StepInput& input, const StepOutput& output) {
+  ELBEAM_CHECK(output.attention.empty(), ErrorCode::kUnsupported,
+               "the TorchScript engine gives no attention yet");
+  check(input, output.log_probs);
+  guarded(model_.options().path, [&] { run(input, output.log_probs); });
 }
 
 void ScriptState::check(const StepInput& input, std::span<float> log_probs) const {

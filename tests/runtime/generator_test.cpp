@@ -116,10 +116,10 @@ TEST(Generator, DictionaryOfAnotherSizeIsRefused) {
 TEST(Generator, BadInputIsNamed) {
   const Generator generator(toy_options());
   const auto decode = [&](std::vector<std::int64_t> sentence, const SearchOptions& options) {
-    SourceBatch batch;
-    batch.padded_length = std::max<std::int64_t>(1, ssize(sentence.size()));
-    batch.sentences.push_back(std::move(sentence));
-    return error_of([&] { generator.generate(batch, options); });
+    GenerateRequest request;
+    request.batch.padded_length = std::max<std::int64_t>(1, ssize(sentence.size()));
+    request.batch.sentences.push_back(std::move(sentence));
+    return error_of([&] { generator.generate(request, options); });
   };
   EXPECT_EQ(decode({4, 40, 2}, {}).first, ErrorCode::kModel);
   EXPECT_EQ(decode({-1, 2}, {}).first, ErrorCode::kModel);
@@ -159,8 +159,9 @@ TEST(Generator, WithoutDictionariesOnlyIdsWork) {
   load.source_dictionary_path.clear();
   load.target_dictionary_path.clear();
   const Generator generator(load);
-  SourceBatch batch{{{5, 6, 2}}, 3};
-  EXPECT_EQ(generator.generate(batch, SearchOptions{}).size(), 1u);
+  GenerateRequest request;
+  request.batch = {{{5, 6, 2}}, 3};
+  EXPECT_EQ(generator.generate(request, SearchOptions{}).size(), 1u);
   EXPECT_EQ(error_of([&] { generator.encode_source("a"); }).first, ErrorCode::kUsage);
 }
 

@@ -46,7 +46,8 @@ class ScriptedModel final : public StepModel {
     State(const ScriptedModel& model, const SourceBatch& batch, const DecodeShape& shape)
         : model_(model), sources_(batch.sentences), shape_(shape) {}
 
-    void step(const StepInput& input, std::span<float> log_probs) override {
+    void step(const StepInput& input, const StepOutput& output) override {
+      const std::span<float> log_probs = output.log_probs;
       ELBEAM_INVARIANT(++steps_ <= shape_.max_steps);
       ELBEAM_INVARIANT(input.tokens.size() == input.parents.size() && !input.tokens.empty());
       ELBEAM_INVARIANT(log_probs.size() == input.tokens.size() * usize(model_.vocab_size_));

@@ -89,7 +89,7 @@ float difference_from_stock(StepModel& model, const Batch& batch) {
   float worst = 0.0F;
   for (const Step& step : batch.steps) {
     std::vector<float> found(step.log_probs.size(), std::nanf(""));
-    state->step({step.tokens, step.parents}, found);
+    state->step({step.tokens, step.parents}, {found});
     for (std::size_t i = 0; i < found.size(); ++i) {
       const float difference = std::fabs(found[i] - step.log_probs[i]);
       if (!(difference <= worst)) worst = difference;  // NaN counts
@@ -170,7 +170,7 @@ TEST_F(BadInput, StepsAreRefused) {
   const auto state = start({7, 2});
   const auto step = [&](const Ids& tokens, const Ids& parents, std::size_t rows) {
     std::vector<float> log_probs(rows * kVocabulary);
-    state->step({tokens, parents}, log_probs);
+    state->step({tokens, parents}, {log_probs});
   };
   EXPECT_TRUE(throws(ErrorCode::kModel, "token id 40", [&] { step({40}, {0}, 1); }));
   EXPECT_TRUE(throws(ErrorCode::kInternal, "", [&] { step({2}, {2}, 1); }));

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,10 +27,23 @@ struct Hypothesis {
   float score = 0.0F;                    // base e; normalised by length unless --unnormalized
   std::vector<float> positional_scores;  // base e, one per token, eos included
   std::string text;                      // filled by translate(): target words joined by blanks
+  // [tokens][source tokens of the sentence] with GenerateRequest::attention, else empty.
+  std::vector<std::vector<float>> attention;
 };
 
 struct SentenceResult {
   std::vector<Hypothesis> hypotheses;  // best first, at most nbest
+};
+
+// One fairseq batch to decode. Empty vectors mean "none"; others have one element per sentence.
+struct GenerateRequest {
+  SourceBatch batch;
+  std::vector<std::vector<std::int64_t>> prefix_tokens;  // forced first tokens, each may be empty
+  // Token sequences that must occur (strategies kConstrainedOrdered, kConstrainedUnordered).
+  std::vector<std::vector<std::vector<std::int64_t>>> constraints;
+  // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
+  std::optional<std::int64_t> start_token;
+  bool attention = false;  // fill Hypothesis::attention
 };
 
 // Counters since the generator was made. Byte figures are peaks over batches.
@@ -79,11 +93,9 @@ class Generator {
   Generator(Generator&&) noexcept;
   Generator& operator=(Generator&&) noexcept;
 
-  // One fairseq batch: results[i] belongs to batch.sentences[i]. prefix_tokens is empty or holds
-  // one (possibly empty) forced prefix per sentence (fairseq's --prefix-size). Throws Error.
-  std::vector<SentenceResult> generate(
-      const SourceBatch& batch, const SearchOptions& options,
-      const std::vector<std::vector<std::int64_t>>& prefix_tokens = {}) const;
+  // One fairseq batch: results[i] belongs to batch.sentences[i]. Throws Error.
+  std::vector<SentenceResult> generate(const GenerateRequest& request,
+                                       const SearchOptions& options) const;
 
   // Lines of source text, split at white space as fairseq's Dictionary.encode_line does.
   std::vector<SentenceResult> translate(const std::vector<std::string>& lines,

@@ -30,6 +30,7 @@ struct DecodeShape {
   std::int64_t beam = 1;       // most rows that one sentence will have
   std::int64_t max_steps = 1;  // step() will be called at most this often
   double temperature = 1.0;    // logits are divided by it before they are normalised
+  bool attention = false;      // step() will be asked for the attention to the source
 };
 
 // One step for all live rows. A row is one hypothesis; rows of a sentence are adjacent, sentences
@@ -42,15 +43,26 @@ struct StepInput {
   std::span<const std::int64_t> parents;
 };
 
+// Where a step writes its results.
+struct StepOutput {
+  std::span<float> log_probs;  // [rows, vocab_size()] base-e log-probabilities, row-major
+  // [rows, source_width] or empty (then nothing is written): attention of the last decoder layer to
+  // the source, mean over heads, as fairseq's TransformerDecoder.forward returns it. Column i is
+  // the sentence's i-th own token; columns behind its length are 0. source_width is the length of
+  // the batch's longest sentence. Only states that were started with DecodeShape::attention know it.
+  std::span<float> attention{};
+};
+
 // The incremental state of one batch: caches and step counter. Not thread-safe; several states of
 // one model may be used from several threads at once.
 class DecodeState {
  public:
   virtual ~DecodeState() = default;
 
-  // Writes base-e log-probabilities, float32, into log_probs [rows, vocab_size()], row-major.
-  // Throws Error(kInternal) when called more than max_steps times or with bad parents.
-  virtual void step(const StepInput& input, std::span<float> log_probs) = 0;
+  // Extends every row by its token and predicts the next one. Throws Error(kInternal) when called
+  // more than max_steps times or with bad parents, Error(kUnsupported) for attention that the model
+  // cannot give.
+  virtual void step(const StepInput& input, const StepOutput& output) = 0;
 };
 
 class StepModel {
@@ -61,6 +73,10 @@ class StepModel {
 
   // fairseq's model.max_decoder_positions(): hypotheses have at most one token less, eos excluded.
   virtual std::int64_t max_decoder_positions() const = 0;
+
+  // False for a language model: it reads no source. The sentences of its batches are still counted,
+  // and what they hold is ignored; prompts are forced prefixes of the search.
+  virtual bool has_encoder() const { return true; }
 
   // Longest source, eos included (fairseq's model.max_positions()[0]).
   virtual std::int64_t max_source_positions() const = 0;

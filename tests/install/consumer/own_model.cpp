@@ -13,7 +13,8 @@ constexpr std::int64_t kVocabulary = 6;
 // Says token 4 three times, then eos, whatever the source is.
 class State final : public elbeam::DecodeState {
  public:
-  void step(const elbeam::StepInput& input, std::span<float> log_probs) override {
+  void step(const elbeam::StepInput& input, const elbeam::StepOutput& output) override {
+    const std::span<float> log_probs = output.log_probs;
     const std::size_t wanted = steps_++ < 3 ? 4 : 2;
     for (std::size_t i = 0; i < log_probs.size(); ++i) {
       log_probs[i] = i % kVocabulary == wanted ? -0.1F : -5.0F;
@@ -42,7 +43,9 @@ int main() {
   const elbeam::Generator generator(std::make_shared<Model>(), elbeam::SpecialTokens{});
   elbeam::SearchOptions options;
   options.beam = 2;
-  const auto results = generator.generate({{{5, 5, 2}}, 3}, options);
+  elbeam::GenerateRequest request;
+  request.batch = {{{5, 5, 2}}, 3};
+  const auto results = generator.generate(request, options);
   const std::vector<std::int64_t> expected = {4, 4, 4, 2};
   if (results.size() != 1 || results[0].hypotheses[0].tokens != expected) {
     std::cerr << "unexpected hypothesis\n";
