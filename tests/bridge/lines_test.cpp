@@ -34,7 +34,7 @@ class Lines : public testing::Test {
   std::int64_t id(const char* word) const { return dictionary_.index(word); }
 
   Hypothesis hypothesis() const {
-    return {{id("ein"), id("gro@@"), id("sser"), 2}, -0.5F, {-0.25F, 0.0F, -1.0F, -0.0F}, ""};
+    return {{id("ein"), id("gro@@"), id("sser"), 2}, -0.5F, {-0.25F, 0.0F, -1.0F, -0.0F}, "", {}};
   }
 
   Sentence sentence() const {
