@@ -55,16 +55,20 @@ std::int64_t count_parameters(const Checkpoint& checkpoint) {
 }
 
 // fairseq finds this out when load_state_dict fails; with the numbers it is quicker to mend.
+struct DictionarySide {
+  const char* name;  // "source" or "target"
+  const std::string& path;
+  const std::string& model_path;
+};
+
 void check_dictionary(const std::optional<text::Dictionary>& dictionary, std::int64_t vocab_size,
-                      const char* side, const LoadOptions& options) {
+                      const DictionarySide& side) {
   if (!dictionary) return;
-  const std::string& path = side == std::string("source") ? options.source_dictionary_path
-                                                          : options.target_dictionary_path;
   ELBEAM_CHECK(dictionary->size() == vocab_size, ErrorCode::kModel,
-               "model and data do not fit: the ", side, " dictionary ",
-               path.empty() ? "of the archive" : path, " has ", dictionary->size(),
-               " types (4 special symbols included), the ", side, " embedding of ",
-               options.model_path, " has ", vocab_size);
+               "model and data do not fit: the ", side.name, " dictionary ",
+               side.path.empty() ? "of the archive" : side.path, " has ", dictionary->size(),
+               " types (4 special symbols included), the ", side.name, " embedding of ",
+               side.model_path, " has ", vocab_size);
 }
 
 // An archive says in its own facts what the scripted modules do not show.
@@ -132,8 +136,10 @@ LoadedModel load_model(const LoadOptions& options) {
   loaded.info.target_vocab_size = loaded.model->vocab_size();
   loaded.info.max_source_positions = loaded.model->max_source_positions();
   loaded.info.max_target_positions = loaded.model->max_decoder_positions();
-  check_dictionary(loaded.source, loaded.info.source_vocab_size, "source", options);
-  check_dictionary(loaded.target, loaded.info.target_vocab_size, "target", options);
+  check_dictionary(loaded.source, loaded.info.source_vocab_size,
+                   {"source", options.source_dictionary_path, options.model_path});
+  check_dictionary(loaded.target, loaded.info.target_vocab_size,
+                   {"target", options.target_dictionary_path, options.model_path});
   return loaded;
 }
 

@@ -3,7 +3,6 @@
 
 #include "base/aligned_buffer.hpp"
 #include "base/checked_math.hpp"
-#include "base/log.hpp"
 #include "support/errors.hpp"
 
 #include <gtest/gtest.h>
@@ -100,17 +99,6 @@ TEST(AlignedBuffer, GrowsAndRefuses) {
   EXPECT_EQ(buffer.bytes(), 4000);
   EXPECT_TRUE(throws(ErrorCode::kLimit, "overflow",
                      [&] { buffer.reserve(std::numeric_limits<std::int64_t>::max()); }));
-}
-
-TEST(Log, Levels) {
-  testing::internal::CaptureStderr();
-  log_info("kept ", 1);
-  set_log_level(LogLevel::kWarning);
-  log_info("dropped");
-  log_warning("kept ", 2);
-  set_log_level(LogLevel::kInfo);
-  EXPECT_EQ(testing::internal::GetCapturedStderr(),
-            "INFO elbeam: kept 1\nWARNING elbeam: kept 2\n");
 }
 
 }  // namespace
