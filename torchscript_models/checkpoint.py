@@ -4,6 +4,7 @@ import argparse
 import collections
 import hashlib
 import inspect
+import os
 import typing
 from dataclasses import dataclass
 from typing import Any, Optional
@@ -95,7 +96,10 @@ def load_state(path: str) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Configuration values as JSON has them; what is not data becomes None."""
+    """Configuration values as JSON has them; what is not data becomes None.
+
+    So do absolute paths: where files lay on a machine is nothing that decoding needs.
+    """
     import omegaconf
 
     if isinstance(value, (omegaconf.DictConfig, omegaconf.ListConfig)):
@@ -106,6 +110,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, str) and os.path.isabs(value):
+        return None
     return value if isinstance(value, (bool, int, float, str)) or value is None else None
 
 

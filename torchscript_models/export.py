@@ -19,6 +19,7 @@ from typing import Any, Optional
 import torch
 
 from torchscript_models.checkpoint import ExportError, LoadedModel, Source, load_model
+from torchscript_models.records import strip_debug_records
 from torchscript_models.verify import verify_archive
 from torchscript_models.wrapper import wrap
 
@@ -77,22 +78,18 @@ def export(loaded: LoadedModel, out: str) -> float:
 
     The name `out` appears by one rename, with the verified bytes on disk; a failure leaves nothing.
     """
-    folder = os.path.dirname(os.path.abspath(out))
-    handle, temporary = tempfile.mkstemp(prefix=".export-", suffix=".ts.pt", dir=folder)
-    os.close(handle)
-    try:
-        torch.jit.save(
-            torch.jit.script(wrap(loaded.model)), temporary, _extra_files=extra_files(loaded)
-        )
-        difference = verify_archive(temporary, loaded)
-        with open(temporary, "rb") as file:
+    parent = os.path.dirname(os.path.abspath(out))  # one file system: the rename is atomic
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
+        saved, stripped = os.path.join(folder, "saved"), os.path.join(folder, "stripped")
+        module = torch.jit.script(wrap(loaded.model))
+        torch.jit.save(module, saved, _extra_files=extra_files(loaded))
+        strip_debug_records(saved, stripped)
+        difference = verify_archive(stripped, loaded)
+        with open(stripped, "rb") as file:
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, out)
+        os.chmod(stripped, 0o644)
+        os.replace(stripped, out)
         return difference
-    finally:
-        if os.path.exists(temporary):
-            os.unlink(temporary)
 
 
 def verify_existing(loaded: LoadedModel, archive: str) -> float:

@@ -7,7 +7,7 @@ TOLERANCE tells a wrong archive from a rounded one. The weights are compared bit
 are widened.
 """
 
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ STEPS = 6
 SEED = 20260101
 
 State = dict[str, dict[str, Optional[Tensor]]]
+
+
+class StepResult(NamedTuple):
+    """Of the last position of each row."""
+
+    log_probs: Tensor  # [rows, vocab]
+    attention: Optional[Tensor]  # [rows, source length, padding included]; None: there is none
 
 
 class StockModel:
@@ -45,11 +52,15 @@ class StockModel:
     def reorder_state(self, order: Tensor) -> None:
         self._model.decoder.reorder_incremental_state_scripting(self._state, order)
 
-    def log_probs(self, prefix: Tensor) -> Tensor:
-        logits, _extra = self._model.decoder(
+    def step(self, prefix: Tensor) -> StepResult:
+        logits, extra = self._model.decoder(
             prefix, encoder_out=self._encoder_out, incremental_state=self._state
         )
-        return self._model.get_normalized_probs((logits[:, -1:, :], None), True, None)[:, -1, :]
+        attention = extra["attn"][0]
+        return StepResult(
+            self._model.get_normalized_probs((logits[:, -1:, :], None), True, None)[:, -1, :],
+            None if attention is None else attention[:, -1, :],
+        )
 
 
 class ArchiveModel:
@@ -72,10 +83,10 @@ class ArchiveModel:
     def reorder_state(self, order: Tensor) -> None:
         self._state = self._module.reorder_state(self._state, order)
 
-    def log_probs(self, prefix: Tensor) -> Tensor:
+    def step(self, prefix: Tensor) -> StepResult:
         inputs = [prefix] if self._encoder_out is None else [prefix, self._encoder_out]
-        logits, self._state = self._module.step(*inputs, self._state)
-        return torch.log_softmax(logits, dim=-1)
+        logits, self._state, *attention = self._module.step(*inputs, self._state)
+        return StepResult(torch.log_softmax(logits, dim=-1), attention[0] if attention else None)
 
 
 def _random_batch(loaded: LoadedModel, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -102,20 +113,25 @@ def _check_weights(loaded: LoadedModel, module: torch.jit.ScriptModule) -> None:
             raise ExportError(f"the archive's tensor {name} differs from the model's")
 
 
-def _check_step(stock: Tensor, archive: Tensor, place: str) -> float:
+def _difference(stock: Tensor, archive: Tensor, what: str) -> float:
     if stock.shape != archive.shape:
-        raise ExportError(
-            f"the archive differs from the stock model at {place}: log-probabilities of shape "
-            f"{list(archive.shape)}, expected {list(stock.shape)}"
-        )
+        raise ExportError(f"{what} of shape {list(archive.shape)}, expected {list(stock.shape)}")
     difference = (stock - archive).abs().max().item()
-    same_best = torch.equal(stock.argmax(-1), archive.argmax(-1))
-    if not difference <= TOLERANCE or not same_best:  # NaN is not <= either
-        raise ExportError(
-            f"the archive differs from the stock model at {place}: largest difference of "
-            f"log-probabilities {difference:.3e} (allowed {TOLERANCE:.0e}), best tokens "
-            f"{'equal' if same_best else 'not equal'}"
-        )
+    if not difference <= TOLERANCE:  # NaN is not <= either
+        raise ExportError(f"largest difference of {what} {difference:.3e}, allowed {TOLERANCE:.0e}")
+    return difference
+
+
+def _check_step(stock: StepResult, archive: StepResult) -> float:
+    """The largest difference of log-probabilities. Raises ExportError without saying where."""
+    difference = _difference(stock.log_probs, archive.log_probs, "log-probabilities")
+    if not torch.equal(stock.log_probs.argmax(-1), archive.log_probs.argmax(-1)):
+        raise ExportError("the best tokens are not equal")
+    if (stock.attention is None) != (archive.attention is None):
+        has = "no attention" if archive.attention is None else "attention that stock has not"
+        raise ExportError(f"it gives {has}")
+    if stock.attention is not None and archive.attention is not None:
+        _difference(stock.attention, archive.attention, "attention")
     return difference
 
 
@@ -142,8 +158,13 @@ def verify_archive(path: str, loaded: LoadedModel) -> float:
             model.reorder_encoder_out(expand)
         prefix = torch.full((rows, 1), target.eos(), dtype=torch.int64)
         for step in range(min(STEPS, loaded.max_target_positions)):
-            stock, archive = (model.log_probs(prefix) for model in models)
-            worst = max(worst, _check_step(stock, archive, f"batch {batch}, step {step}"))
+            try:
+                worst = max(worst, _check_step(*(model.step(prefix) for model in models)))
+            except ExportError as error:
+                place = f"batch {batch}, step {step}"
+                raise ExportError(
+                    f"the archive differs from the stock model at {place}: {error}"
+                ) from error
             order = torch.randint(0, rows, (rows,), generator=generator)
             for model in models:
                 model.reorder_state(order)

@@ -36,12 +36,17 @@ class Seq2Seq(nn.Module):
         prev_output_tokens: Tensor,
         encoder_out: dict[str, list[Tensor]],
         state: dict[str, dict[str, Optional[Tensor]]],
-    ) -> tuple[Tensor, dict[str, dict[str, Optional[Tensor]]]]:
-        """prev_output_tokens [rows, t + 1] -> logits [rows, vocab] of the last position, state."""
-        logits, _extra = self.decoder(
+    ) -> tuple[Tensor, dict[str, dict[str, Optional[Tensor]]], Optional[Tensor]]:
+        """prev_output_tokens [rows, t + 1] -> logits, state, attention, of the last position.
+
+        logits [rows, vocab]; attention [rows, len]: the last layer's to the source, mean over
+        heads, as fairseq's decoder returns it (None where it returns none).
+        """
+        logits, extra = self.decoder(
             prev_output_tokens, encoder_out=encoder_out, incremental_state=state
         )
-        return logits[:, -1, :], state
+        attention = extra["attn"][0]
+        return logits[:, -1, :], state, None if attention is None else attention[:, -1, :]
 
     @torch.jit.export
     def reorder_state(

@@ -65,14 +65,17 @@ class ScriptState : public DecodeState {
   void step(const StepInput& input, const StepOutput& output) override;
 
  private:
-  void check(const StepInput& input, std::span<float> log_probs) const;
+  void check(const StepInput& input, const StepOutput& output) const;
   void follow_parents(const StepInput& input);
-  void run(const StepInput& input, std::span<float> log_probs);
+  void run(const StepInput& input, const StepOutput& output);
+  void copy_attention(const torch::jit::IValue& value, std::span<float> attention) const;
 
   ScriptModel& model_;
   DecodeShape shape_;
   torch::jit::IValue encoder_out_;       // one row per entry of sentences_
   std::vector<std::int64_t> sentences_;  // of each row; before the first step 0..bsz-1
+  std::vector<std::int64_t> lengths_;    // [bsz] source tokens
+  std::int64_t longest_ = 0;             // of lengths_
   // fairseq's incremental state; the scripted modules change it in place.
   c10::impl::GenericDict state_;
   torch::Tensor prefix_;  // [rows, steps so far]: the scripted decoder takes the whole prefix
@@ -141,35 +144,35 @@ c10::impl::GenericDict make_state() {
 ScriptState::ScriptState(ScriptModel& model, const SourceBatch& batch, const DecodeShape& shape)
     : model_(model), shape_(shape), state_(make_state()) {
   c10::InferenceMode inference;
-  std::int64_t longest = 0;
-  for (const auto& sentence : batch.sentences) longest = std::max(longest, ssize(sentence.size()));
+  for (const auto& sentence : batch.sentences) lengths_.push_back(ssize(sentence.size()));
+  longest_ = *std::max_element(lengths_.begin(), lengths_.end());
   const std::int64_t sentences = ssize(batch.sentences.size());
   torch::Tensor tokens =
-      torch::full({sentences, longest}, model.options().special.pad, torch::kInt64);
-  std::vector<std::int64_t> lengths;
+      torch::full({sentences, longest_}, model.options().special.pad, torch::kInt64);
   for (std::int64_t s = 0; s < sentences; ++s) {
     const auto& sentence = batch.sentences[usize(s)];
-    lengths.push_back(ssize(sentence.size()));
     // Padded on the left, as fairseq's collater pads sources.
     std::copy(sentence.begin(), sentence.end(),
-              tokens.data_ptr<std::int64_t>() + s * longest + longest - lengths.back());
+              tokens.data_ptr<std::int64_t>() + (s + 1) * longest_ - ssize(sentence.size()));
   }
-  encoder_out_ = model.call("encode", tokens, to_tensor(lengths));
+  encoder_out_ = model.call("encode", tokens, to_tensor(lengths_));
   sentences_.resize(batch.sentences.size());
   std::iota(sentences_.begin(), sentences_.end(), 0);
 }
 
 void ScriptState::step(const StepInput& input, const StepOutput& output) {
-  ELBEAM_CHECK(output.attention.empty(), ErrorCode::kUnsupported,
-               "the TorchScript engine gives no attention yet");
-  check(input, output.log_probs);
-  guarded(model_.options().path, [&] { run(input, output.log_probs); });
+  check(input, output);
+  guarded(model_.options().path, [&] { run(input, output); });
 }
 
-void ScriptState::check(const StepInput& input, std::span<float> log_probs) const {
+void ScriptState::check(const StepInput& input, const StepOutput& output) const {
   const std::int64_t rows = ssize(input.tokens.size());
   ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());
-  ELBEAM_INVARIANT(ssize(log_probs.size()) == checked_mul(rows, model_.vocab_size()));
+  ELBEAM_INVARIANT(ssize(output.log_probs.size()) == checked_mul(rows, model_.vocab_size()));
+  if (!output.attention.empty()) {
+    ELBEAM_INVARIANT(shape_.attention);
+    ELBEAM_INVARIANT(ssize(output.attention.size()) == checked_mul(rows, longest_));
+  }
   ELBEAM_INVARIANT((prefix_.defined() ? prefix_.size(1) : 0) < shape_.max_steps);
   for (const std::int64_t parent : input.parents) {
     ELBEAM_INVARIANT(parent >= 0 && parent < ssize(sentences_.size()));
@@ -201,18 +204,44 @@ void ScriptState::follow_parents(const StepInput& input) {
   }
 }
 
-void ScriptState::run(const StepInput& input, std::span<float> log_probs) {
+void ScriptState::run(const StepInput& input, const StepOutput& output) {
   c10::InferenceMode inference;
   const std::int64_t rows = ssize(input.tokens.size());
   follow_parents(input);
   const torch::jit::IValue result = model_.call("step", prefix_, encoder_out_, state_);
-  torch::Tensor logits = result.toTupleRef().elements().at(0).toTensor();
+  const auto& parts = result.toTupleRef().elements();
+  const torch::Tensor logits = parts.at(0).toTensor();
   ELBEAM_CHECK(logits.dim() == 2 && logits.size(0) == rows && logits.size(1) == model_.vocab_size(),
                ErrorCode::kModel, model_.options().path, ": step() returned logits of shape ",
                logits.sizes(), ", expected [", rows, ", ", model_.vocab_size(), "]");
   const torch::Tensor normalised =
       torch::log_softmax(logits / shape_.temperature, -1).to(torch::kFloat32).contiguous();
-  std::copy_n(normalised.data_ptr<float>(), log_probs.size(), log_probs.data());
+  std::copy_n(normalised.data_ptr<float>(), output.log_probs.size(), output.log_probs.data());
+  if (output.attention.empty()) return;
+  // Parts: logits, state, attention. Archives of the exporter's first version have two.
+  ELBEAM_CHECK(parts.size() > 2, ErrorCode::kUnsupported, model_.options().path,
+               ": the archive does not give the attention to the source: it was made before the "
+               "exporter wrote that; export the model again");
+  copy_attention(parts[2], output.attention);
+}
+
+// The scripted module's columns are those of the left-padded sources; ours start at the tokens.
+void ScriptState::copy_attention(const torch::jit::IValue& value,
+                                 std::span<float> attention) const {
+  const std::string& path = model_.options().path;
+  ELBEAM_CHECK(!value.isNone(), ErrorCode::kUnsupported, path,
+               ": the model gives no attention to the source");
+  const std::int64_t rows = ssize(sentences_.size());
+  const torch::Tensor padded = value.toTensor().to(torch::kFloat32).contiguous();
+  ELBEAM_CHECK(padded.dim() == 2 && padded.size(0) == rows && padded.size(1) == longest_,
+               ErrorCode::kModel, path, ": step() returned attention of shape ", padded.sizes(),
+               ", expected [", rows, ", ", longest_, "]");
+  std::fill(attention.begin(), attention.end(), 0.0F);
+  for (std::int64_t row = 0; row < rows; ++row) {
+    const std::int64_t length = lengths_[usize(sentences_[usize(row)])];
+    std::copy_n(padded.data_ptr<float>() + (row + 1) * longest_ - length, length,
+                attention.data() + row * longest_);
+  }
 }
 
 }  // namespace

@@ -42,6 +42,7 @@ struct Step {
   std::vector<std::int64_t> tokens;
   std::vector<std::int64_t> parents;
   std::vector<float> log_probs;  // stock's, [rows, kVocabulary]
+  std::vector<float> attention;  // stock's, [rows, longest], columns as StepOutput has them
 };
 
 struct Batch {
@@ -50,10 +51,41 @@ struct Batch {
   std::vector<Step> steps;
 };
 
+// The values of reference.f32 one after the other.
+class Values {
+ public:
+  std::vector<float> next(std::size_t count) {
+    std::vector<float> result(count);
+    EXPECT_LE(at_ + count * sizeof(float), bytes_.size());
+    std::memcpy(result.data(), bytes_.data() + at_, count * sizeof(float));
+    at_ += count * sizeof(float);
+    return result;
+  }
+  bool at_end() const { return at_ == bytes_.size(); }
+
+ private:
+  std::string bytes_ = read_file(kFolder + "reference.f32");
+  std::size_t at_ = 0;
+};
+
+// Stock pads sources on the left; StepOutput's columns begin with the sentence.
+std::vector<float> without_left_padding(const std::vector<float>& padded, const Step& step,
+                                        const Batch& batch) {
+  const std::vector<Step>& before = batch.steps;
+  const std::size_t longest = usize(batch.source.padded_length);
+  std::vector<float> result(padded.size(), 0.0F);
+  for (std::size_t row = 0; row < step.parents.size(); ++row) {
+    std::int64_t origin = step.parents[row];  // at last the sentence's number
+    for (std::size_t s = before.size(); s-- > 0;) origin = before[s].parents[usize(origin)];
+    const std::size_t length = batch.source.sentences[usize(origin)].size();
+    std::copy_n(&padded[row * longest + longest - length], length, &result[row * longest]);
+  }
+  return result;
+}
+
 // What tests/data/torchscript/make_reference.py wrote.
 std::vector<Batch> read_reference() {
-  const std::string values = read_file(kFolder + "reference.f32");
-  std::size_t at = 0;
+  Values values;
   std::vector<Batch> batches;
   for (const auto& stored : nlohmann::json::parse(read_file(kFolder + "reference.json"))) {
     Batch batch;
@@ -66,39 +98,49 @@ std::vector<Batch> read_reference() {
       Step step;
       stored_step.at("tokens").get_to(step.tokens);
       stored_step.at("parents").get_to(step.parents);
-      step.log_probs.resize(step.tokens.size() * kVocabulary);
-      const std::size_t bytes = step.log_probs.size() * sizeof(float);
-      EXPECT_LE(at + bytes, values.size());
-      std::memcpy(step.log_probs.data(), values.data() + at, bytes);
-      at += bytes;
+      step.log_probs = values.next(step.tokens.size() * kVocabulary);
+      const auto padded = values.next(step.tokens.size() * usize(batch.source.padded_length));
+      step.attention = without_left_padding(padded, step, batch);
       batch.steps.push_back(std::move(step));
     }
     batches.push_back(std::move(batch));
   }
-  EXPECT_EQ(at, values.size());
+  EXPECT_TRUE(values.at_end());
   return batches;
 }
 
-// The largest difference from stock's log-probabilities over all steps of a batch.
+float largest_difference(const std::vector<float>& found, const std::vector<float>& expected) {
+  EXPECT_EQ(found.size(), expected.size());
+  float worst = 0.0F;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const float difference = std::fabs(found[i] - expected[i]);
+    if (!(difference <= worst)) worst = difference;  // NaN counts
+  }
+  return worst;
+}
+
+// The largest difference from stock's log-probabilities and attention over all steps of a batch.
 float difference_from_stock(StepModel& model, const Batch& batch) {
   DecodeShape shape;
   shape.beam = 5;
   shape.max_steps = ssize(batch.steps.size());
   shape.temperature = batch.temperature;
+  shape.attention = true;
   const auto state = model.start(batch.source, shape);
   float worst = 0.0F;
   for (const Step& step : batch.steps) {
-    std::vector<float> found(step.log_probs.size(), std::nanf(""));
-    state->step({step.tokens, step.parents}, {found});
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      const float difference = std::fabs(found[i] - step.log_probs[i]);
-      if (!(difference <= worst)) worst = difference;  // NaN counts
+    std::vector<float> log_probs(step.log_probs.size(), std::nanf(""));
+    std::vector<float> attention(step.attention.size(), std::nanf(""));
+    state->step({step.tokens, step.parents}, {log_probs, attention});
+    for (const float found : {largest_difference(log_probs, step.log_probs),
+                              largest_difference(attention, step.attention)}) {
+      if (!(found <= worst)) worst = found;
     }
   }
   return worst;
 }
 
-TEST(ScriptModel, LogProbsAreStocks) {
+TEST(ScriptModel, LogProbsAndAttentionAreStocks) {
   const std::vector<Batch> batches = read_reference();
   ASSERT_EQ(batches.size(), 3U);
   for (const DType dtype : {DType::kFp32, DType::kFp64}) {
@@ -221,7 +263,7 @@ TEST(ScriptModelFile, ErrorsOfTheInterpreterAreOneLine) {
   const std::vector<std::int64_t> parent{0};
   std::vector<float> log_probs(kVocabulary + 1);
   EXPECT_TRUE(throws(ErrorCode::kModel, "logits of shape [1, 40], expected [1, 41]", [&] {
-    state->step({token, parent}, log_probs);
+    state->step({token, parent}, {log_probs});
   }));
 }
 

@@ -16,6 +16,10 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), *[".."] * 3))
+
+from torchscript_models.records import strip_debug_records  # noqa: E402
+
 
 def numbers(count: int, dtype: torch.dtype) -> torch.Tensor:
     if dtype is torch.bool:
@@ -132,13 +136,15 @@ def main() -> None:
     }
     torch.jit.save(
         torch.jit.script(Both()),
-        "script.ts.pt",
+        "saved.ts.pt",
         _extra_files={
             "config.json": json.dumps(config),
             "dict.src.txt": "a 2\nb 1\n",
             "dict.tgt.txt": "c 1\n",
         },
     )
+    strip_debug_records("saved.ts.pt", "script.ts.pt")
+    os.unlink("saved.ts.pt")
 
 
 if __name__ == "__main__":

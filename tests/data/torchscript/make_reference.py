@@ -1,11 +1,12 @@
-"""Log-probabilities of the stock model for script_model_test.cpp.
+"""Log-probabilities and attention of the stock model for script_model_test.cpp.
 
 Run from the root of the repository, in a Python that has torch and fairseq:
 
     python tests/data/torchscript/make_reference.py
 
 Writes reference.json (sources, and for every step the tokens and parents of its rows) and
-reference.f32 (little-endian float32, [rows, vocabulary] of each step one after the other).
+reference.f32 (little-endian float32; of each step the log-probabilities, [rows, vocabulary], then
+the attention to the left-padded source, [rows, longest]).
 """
 
 import json
@@ -78,8 +79,10 @@ def main():
                 tokens = torch.cat([prefix.index_select(0, order), tokens], 1)
             prefix, previous = tokens, rows
             # Normalising twice is the same as dividing the logits and normalising once.
-            scores = torch.log_softmax(stock.log_probs(prefix) / batch["temperature"], -1)
-            values.append(scores.float().contiguous().numpy().astype("<f4").tobytes())
+            result = stock.step(prefix)
+            scores = torch.log_softmax(result.log_probs / batch["temperature"], -1)
+            for value in (scores, result.attention):
+                values.append(value.float().contiguous().numpy().astype("<f4").tobytes())
             steps.append({"tokens": prefix[:, -1].tolist(), "parents": parents})
         batches.append(
             {"sentences": sentences, "temperature": batch["temperature"], "steps": steps}
