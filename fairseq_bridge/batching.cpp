@@ -45,8 +45,8 @@ std::vector<std::int64_t> numpy_permutation(std::uint32_t seed, std::int64_t siz
   return out;
 }
 
-std::vector<std::int64_t> ordered_indices(const LanguagePairDataset& dataset, bool shuffle,
-                                          std::uint32_t seed) {
+std::vector<std::int64_t> pair_order(const GenerationDataset& dataset, bool shuffle,
+                                     std::uint32_t seed) {
   const std::int64_t size = dataset.size();
   std::vector<std::int64_t> indices(usize(size));
   std::iota(indices.begin(), indices.end(), std::int64_t{0});
@@ -61,7 +61,7 @@ std::vector<std::int64_t> ordered_indices(const LanguagePairDataset& dataset, bo
   return indices;
 }
 
-std::vector<std::int64_t> filter_by_size(const LanguagePairDataset& dataset,
+std::vector<std::int64_t> filter_by_size(const GenerationDataset& dataset,
                                          const std::vector<std::int64_t>& indices,
                                          const SizeLimits& size_limits) {
   std::vector<std::int64_t> kept;
@@ -138,7 +138,7 @@ std::vector<std::int64_t> batch_sizes(const std::vector<std::int64_t>& num_token
   return sizes;
 }
 
-std::vector<std::vector<std::int64_t>> batch_by_size(const LanguagePairDataset& dataset,
+std::vector<std::vector<std::int64_t>> batch_by_size(const GenerationDataset& dataset,
                                                      const std::vector<std::int64_t>& indices,
                                                      const BatchLimits& batch_limits) {
   std::vector<std::int64_t> num_tokens;

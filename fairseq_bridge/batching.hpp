@@ -1,7 +1,7 @@
 // fairseq's virtual batches: which sentences are decoded together, and in what order.
 #pragma once
 
-#include "fairseq_bridge/language_pair_dataset.hpp"
+#include "fairseq_bridge/generation_dataset.hpp"
 
 #include <cstdint>
 #include <string>
@@ -14,8 +14,8 @@ std::vector<std::int64_t> numpy_permutation(std::uint32_t seed, std::int64_t siz
 
 // LanguagePairDataset.ordered_indices: by source length, then target length; equal ones by index
 // where `shuffle` is off, else in the order of a permutation drawn with `seed`.
-std::vector<std::int64_t> ordered_indices(const LanguagePairDataset& dataset, bool shuffle,
-                                          std::uint32_t seed);
+std::vector<std::int64_t> pair_order(const GenerationDataset& dataset, bool shuffle,
+                                     std::uint32_t seed);
 
 struct SizeLimits {
   std::int64_t source = 1024;
@@ -25,7 +25,7 @@ struct SizeLimits {
 
 // FairseqTask.filter_indices_by_size: removes the sentences that are too long, with a warning, or
 // throws Error(kModel) with fairseq's message for the first of them.
-std::vector<std::int64_t> filter_by_size(const LanguagePairDataset& dataset,
+std::vector<std::int64_t> filter_by_size(const GenerationDataset& dataset,
                                          const std::vector<std::int64_t>& indices,
                                          const SizeLimits& size_limits);
 
@@ -43,7 +43,7 @@ std::vector<std::int64_t> batch_sizes(const std::vector<std::int64_t>& num_token
 
 // The batches of `indices`, each in the order given. A sentence's size is the longer of source and
 // target.
-std::vector<std::vector<std::int64_t>> batch_by_size(const LanguagePairDataset& dataset,
+std::vector<std::vector<std::int64_t>> batch_by_size(const GenerationDataset& dataset,
                                                      const std::vector<std::int64_t>& indices,
                                                      const BatchLimits& batch_limits);
 

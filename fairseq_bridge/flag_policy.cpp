@@ -12,6 +12,8 @@ constexpr Harmless kDefault = Harmless::kDefault;
 constexpr FlagPolicy kPolicies[] = {
     // elbeam's own
     {"--attention", kYes, kDefault, "", "attention: EL, beam-shared multi-head, or as planned"},
+    {"--bart-hub", kYes, kDefault, "",
+     "as BARTHubInterface.generate: <s> begins the source and the output"},
     {"--compat", kYes, kDefault, "", "whose surprises to reproduce; fixed: none"},
     {"--device", kYes, kDefault, "", "cpu (cuda[:N] is not in this build)"},
     {"--dtype", kYes, kDefault, "fp32|fp64", "arithmetic: fp32 or fp64"},
@@ -177,8 +179,11 @@ bool condition_holds(std::string_view condition, const ParsedFlags& choices) {
 
 std::span<const FlagPolicy> flag_policies() noexcept { return kPolicies; }
 
-const FlagPolicy& flag_policy(std::string_view name) {
+const FlagPolicy& flag_policy(std::string_view name, const ToolFlags& tool) {
   static constexpr FlagPolicy kIgnored{"", FlagStatus::kNoEffect, kDefault, "", ""};
+  for (const FlagPolicy& policy : tool.policies) {
+    if (policy.name == name) return policy;
+  }
   for (const FlagPolicy& policy : kPolicies) {
     if (policy.name == name) return policy;
   }
@@ -188,8 +193,9 @@ const FlagPolicy& flag_policy(std::string_view name) {
   fail(ErrorCode::kInternal, "option ", name, " has no policy");
 }
 
-ParsedFlags parse_flags(const std::vector<std::string>& arguments) {
+ParsedFlags parse_flags(const std::vector<std::string>& arguments, const ToolFlags& tool) {
   std::vector<const FlagSpec*> specs;
+  for (const FlagSpec& spec : tool.specs) specs.push_back(&spec);
   for (const FlagSpec& spec : elbeam_flags()) specs.push_back(&spec);
   for (const FlagSpec& spec : fairseq_flags()) {
     if (spec.condition.empty()) specs.push_back(&spec);
@@ -214,9 +220,9 @@ ParsedFlags parse_flags(const std::vector<std::string>& arguments) {
   return flags;
 }
 
-void refuse_what_is_not_built(const ParsedFlags& flags) {
+void refuse_what_is_not_built(const ParsedFlags& flags, const ToolFlags& tool) {
   for (const auto& [name, value] : flags.values()) {
-    const FlagPolicy& policy = flag_policy(name);
+    const FlagPolicy& policy = flag_policy(name, tool);
     if (policy.status == FlagStatus::kNotBuilt) {
       ELBEAM_CHECK(is_harmless(policy, flags), ErrorCode::kUsage, name, " is not supported yet (",
                    policy.help, ")");

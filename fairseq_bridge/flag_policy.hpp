@@ -28,8 +28,15 @@ struct FlagPolicy {
   std::string_view help;
 };
 
+// What a tool other than elbeam-generate has of its own: further options, and policies that stand
+// above those of the table (fairseq-interactive ignores --quiet, for one).
+struct ToolFlags {
+  std::span<const FlagSpec> specs;
+  std::span<const FlagPolicy> policies;
+};
+
 // Throws Error(kInternal) for a name that has none.
-const FlagPolicy& flag_policy(std::string_view name);
+const FlagPolicy& flag_policy(std::string_view name, const ToolFlags& tool = {});
 std::span<const FlagPolicy> flag_policies() noexcept;  // implemented and not built
 std::span<const std::string_view> flags_without_effect() noexcept;
 
@@ -37,10 +44,10 @@ std::span<const std::string_view> flags_without_effect() noexcept;
 // first (--task, --bpe ...) decide which other options exist. Throws Error(kUsage) with argparse's
 // messages and for tasks whose options are not in the table; not for a missing `data` where --help
 // or --version is given.
-ParsedFlags parse_flags(const std::vector<std::string>& arguments);
+ParsedFlags parse_flags(const std::vector<std::string>& arguments, const ToolFlags& tool = {});
 
 // Throws Error(kUsage), "--sampling is not supported yet ...", for the first option of the command
 // line that would have an effect that is not built.
-void refuse_what_is_not_built(const ParsedFlags& flags);
+void refuse_what_is_not_built(const ParsedFlags& flags, const ToolFlags& tool = {});
 
 }  // namespace elbeam::fairseq

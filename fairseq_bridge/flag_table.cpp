@@ -9,6 +9,7 @@ constexpr FlagSpec kFairseqFlags[] = {
 
 constexpr FlagSpec kElbeamFlags[] = {
     {"--attention", "", FlagKind::kString, Arity::kOne, "", "auto", "auto|el|mha", ""},
+    {"--bart-hub", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
     {"--compat", "", FlagKind::kString, Arity::kOne, "", "fixed",
      "fairseq-0.12.2|fairseq-main|fixed", ""},
     {"--device", "", FlagKind::kString, Arity::kOne, "", "cpu", "", ""},

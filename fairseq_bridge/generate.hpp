@@ -8,12 +8,11 @@
 
 namespace elbeam::fairseq {
 
-// A loaded split, its dictionaries and where the results go.
+// The task, its loaded split and what is wanted.
 struct GenerateJob {
   const GenerateOptions& options;
-  const LanguagePairDataset& dataset;
-  const text::Dictionary& source_dictionary;
-  const text::Dictionary& target_dictionary;
+  const Task& task;
+  const GenerationDataset& dataset;
 };
 
 // Translates the split batch by batch and writes each batch's lines before the next one begins,

@@ -5,8 +5,8 @@
 
 #include "fairseq_bridge/batching.hpp"
 #include "fairseq_bridge/compat.hpp"
-#include "fairseq_bridge/language_pair_dataset.hpp"
-#include "text/bpe.hpp"
+#include "fairseq_bridge/option_groups.hpp"
+#include "fairseq_bridge/task.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -15,26 +15,15 @@
 
 namespace elbeam::fairseq {
 
-struct OutputOptions {
-  std::optional<std::string> post_process;  // --post-process / --remove-bpe
-  std::optional<text::BpeOptions> bpe;      // --bpe
-  std::optional<std::string> results_path;  // folder
-  bool quiet = false;
-  bool json = false;
-  bool progress_bar = true;  // where stderr is a terminal
-  bool sacrebleu = false;    // only silences a warning
-};
-
 struct GenerateOptions {
   LoadOptions load;
   SearchOptions search;
-  DataOptions data;
+  TaskOptions task;
   BatchLimits batch;
   OutputOptions output;
   Compat compat = Compat::kFixed;
   bool skip_invalid_size = false;
-  bool left_pad_target = false;  // shifts what --prefix-size sees
-  std::int64_t prefix_size = 0;
+  RequestOptions request;
   std::int64_t shards = 1;                // --distributed-world-size
   std::int64_t shard = 0;                 // --distributed-rank
   std::uint32_t shuffle_seed = 2;         // --seed + 1

@@ -2,12 +2,14 @@
 
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "fairseq_bridge/batching.hpp"
 #include "fairseq_bridge/fairseq_log.hpp"
 #include "text/python_format.hpp"
 
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 namespace elbeam::fairseq {
 namespace {
@@ -57,6 +59,14 @@ std::optional<std::pair<std::string, std::string>> languages_of(const std::strin
   return std::pair(part.substr(0, dash), part.substr(dash + 1));
 }
 
+std::vector<std::int64_t> between(const std::vector<std::int64_t>& before,
+                                  std::vector<std::int64_t> tokens,
+                                  const std::vector<std::int64_t>& after) {
+  tokens.insert(tokens.begin(), before.begin(), before.end());
+  tokens.insert(tokens.end(), after.begin(), after.end());
+  return tokens;
+}
+
 }  // namespace
 
 std::string LanguagePair::dictionary_path(const std::string& language) const {
@@ -85,9 +95,8 @@ LanguagePair find_language_pair(const DataOptions& options) {
 }
 
 LanguagePairDataset::LanguagePairDataset(const DataOptions& options, const LanguagePair& pair,
-                                         const text::Dictionary& source_dictionary,
-                                         const text::Dictionary& target_dictionary)
-    : eos_(source_dictionary.special().eos) {
+                                         const PairDictionaries& dictionaries, PairTokens tokens)
+    : tokens_(std::move(tokens)), eos_(dictionaries.source.special().eos) {
   const auto prefix_of = [&](const std::string& from, const std::string& to) {
     return (fs::path(pair.folder) / concat(options.subset, ".", from, "-", to, ".")).string();
   };
@@ -99,9 +108,9 @@ LanguagePairDataset::LanguagePairDataset(const DataOptions& options, const Langu
                  options.subset, ".", pair.source, "-", pair.target, ".", pair.source,
                  options.impl == DatasetImpl::kRaw ? "" : ".{idx,bin}");
   }
-  sources_ = load(prefix + pair.source, options.impl, source_dictionary);
+  sources_ = load(prefix + pair.source, options.impl, dictionaries.source);
   ELBEAM_CHECK(sources_ != nullptr, ErrorCode::kIo, prefix, pair.source, ": cannot be loaded");
-  targets_ = load(prefix + pair.target, options.impl, target_dictionary);
+  targets_ = load(prefix + pair.target, options.impl, dictionaries.target);
   ELBEAM_CHECK(targets_ == nullptr || targets_->size() == sources_->size(), ErrorCode::kModel,
                prefix, pair.source, " has ", sources_->size(), " sentences and ", prefix,
                pair.target, " has ", targets_ ? targets_->size() : 0,
@@ -119,11 +128,14 @@ LanguagePairDataset::LanguagePairDataset(const DataOptions& options, const Langu
 
 std::int64_t LanguagePairDataset::source_size(std::int64_t index) const {
   const std::int64_t length = sources_->length(index);
-  return keep_ ? std::min(length, *keep_) + 1 : length;
+  return (keep_ ? std::min(length, *keep_) + 1 : length) +
+         ssize(tokens_.before_source.size() + tokens_.after_source.size());
 }
 
 std::int64_t LanguagePairDataset::target_size(std::int64_t index) const {
-  return targets_ ? targets_->length(index) : 0;
+  if (!targets_) return 0;
+  return targets_->length(index) +
+         ssize(tokens_.before_target.size() + tokens_.after_target.size());
 }
 
 std::vector<std::int64_t> LanguagePairDataset::source(std::int64_t index) const {
@@ -137,11 +149,21 @@ std::vector<std::int64_t> LanguagePairDataset::source(std::int64_t index) const 
     if (ssize(tokens.size()) > *keep_) tokens.resize(usize(*keep_));
     tokens.push_back(eos_);
   }
-  return tokens;
+  if (tokens_.source_eos) {
+    ELBEAM_CHECK(!tokens.empty() && tokens.back() == eos_, ErrorCode::kModel, "source sentence ",
+                 index,
+                 " does not end with eos, which --encoder-langtok puts its token in place of");
+    tokens.back() = *tokens_.source_eos;
+  }
+  return between(tokens_.before_source, std::move(tokens), tokens_.after_source);
 }
 
 std::vector<std::int64_t> LanguagePairDataset::target(std::int64_t index) const {
-  return targets_->tokens(index);
+  return between(tokens_.before_target, targets_->tokens(index), tokens_.after_target);
+}
+
+std::vector<std::int64_t> LanguagePairDataset::ordered_indices(std::uint32_t seed) const {
+  return pair_order(*this, tokens_.shuffle, seed);
 }
 
 }  // namespace elbeam::fairseq

@@ -2,6 +2,7 @@
 // (where they exist) references.
 #pragma once
 
+#include "fairseq_bridge/generation_dataset.hpp"
 #include "fairseq_bridge/token_dataset.hpp"
 #include "text/dictionary.hpp"
 
@@ -40,30 +41,46 @@ struct LanguagePair {
 // Error(kUsage) where no pair can be inferred.
 LanguagePair find_language_pair(const DataOptions& options);
 
+// What a task adds to the sentences of a pair: language tokens, as a rule.
+struct PairTokens {
+  std::vector<std::int64_t> before_source;
+  std::vector<std::int64_t> after_source;
+  std::optional<std::int64_t> source_eos;  // put in the place of the source's last token
+  std::vector<std::int64_t> before_target;
+  std::vector<std::int64_t> after_target;
+  bool shuffle = false;  // sentences of equal lengths come in an order drawn with the seed
+};
+
+struct PairDictionaries {
+  const text::Dictionary& source;
+  const text::Dictionary& target;
+};
+
 // Immutable; const access from any thread.
-class LanguagePairDataset {
+class LanguagePairDataset final : public GenerationDataset {
  public:
   // Logs fairseq's "loaded N examples" lines. Throws Error: kIo for a split that is not there,
   // kFormat, kLimit, kUnsupported (the files), kModel (source and reference counts differ).
   LanguagePairDataset(const DataOptions& options, const LanguagePair& pair,
-                      const text::Dictionary& source_dictionary,
-                      const text::Dictionary& target_dictionary);
+                      const PairDictionaries& dictionaries, PairTokens tokens);
 
-  std::int64_t size() const noexcept { return sources_->size(); }
-  bool has_targets() const noexcept { return targets_ != nullptr; }
+  std::int64_t size() const noexcept override { return sources_->size(); }
+  bool has_targets() const noexcept override { return targets_ != nullptr; }
 
-  // Lengths that ordering, batching and the size filter see, eos included; the target's is 0 where
-  // there is none. With truncate_source this is fairseq's bound min(length, max - 1) + 1, which is
-  // one above the real length of an uncut sentence that ends with eos.
-  std::int64_t source_size(std::int64_t index) const;
-  std::int64_t target_size(std::int64_t index) const;
+  // With truncate_source the source's is fairseq's bound min(length, max - 1) + 1, which is one
+  // above the real length of an uncut sentence that ends with eos.
+  std::int64_t source_size(std::int64_t index) const override;
+  std::int64_t target_size(std::int64_t index) const override;
 
-  std::vector<std::int64_t> source(std::int64_t index) const;
-  std::vector<std::int64_t> target(std::int64_t index) const;  // has_targets() only
+  // Throws Error(kModel) for a source that does not end with eos where a task replaces it.
+  std::vector<std::int64_t> source(std::int64_t index) const override;
+  std::vector<std::int64_t> target(std::int64_t index) const override;
+  std::vector<std::int64_t> ordered_indices(std::uint32_t seed) const override;
 
  private:
   std::unique_ptr<TokenDataset> sources_;
   std::unique_ptr<TokenDataset> targets_;
+  PairTokens tokens_;
   std::optional<std::int64_t> keep_;  // source tokens kept before the new eos
   std::int64_t eos_;
 };

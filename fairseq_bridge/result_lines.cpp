@@ -71,25 +71,28 @@ std::string json_line(std::int64_t id, const Texts& texts, bool has_target,
 
 float to_base_2(float score) noexcept { return score / 0.693147180559945309417F; }
 
-ResultLines::ResultLines(const OutputOptions& options, const text::Dictionary& source_dictionary,
-                         const text::Dictionary& target_dictionary, bool has_targets)
+ResultLines::ResultLines(const OutputOptions& options, const ResultSymbols& symbols)
     : options_(options),
-      source_dictionary_(source_dictionary),
-      target_dictionary_(target_dictionary),
+      source_dictionary_(symbols.source),
+      target_dictionary_(symbols.target),
       bpe_(options.bpe ? text::make_bpe(*options.bpe) : nullptr),
-      scorer_(target_dictionary.special()),
-      has_targets_(has_targets) {
-  if (options.post_process && has_targets) word_ids_ = target_dictionary;
+      scorer_(target_dictionary_.special()),
+      hidden_(symbols.hidden),
+      has_targets_(symbols.has_targets) {
+  if (options.post_process && has_targets_) word_ids_ = target_dictionary_;
 }
 
 std::string ResultLines::detokenize(const std::string& text) const {
   return bpe_ ? bpe_->decode(text) : text;
 }
 
-std::string ResultLines::text_of(const text::Dictionary& dictionary,
-                                 const std::vector<std::int64_t>& tokens, bool escape_unk) const {
-  const std::string words = dictionary.string(tokens, escape_unk);
+std::string ResultLines::post_processed(const std::string& words) const {
   return options_.post_process ? text::post_process(words, *options_.post_process) : words;
+}
+
+std::string ResultLines::target_words(const std::vector<std::int64_t>& tokens,
+                                      bool escape_unk) const {
+  return post_processed(target_dictionary_.string(tokens, escape_unk, hidden_));
 }
 
 void ResultLines::count(const Sentence& sentence, const std::vector<std::int64_t>& tokens,
@@ -106,13 +109,12 @@ std::string ResultLines::add(const Sentence& sentence, const std::vector<Hypothe
   const std::int64_t pad = target_dictionary_.special().pad;
   Texts texts;
   texts.source =
-      detokenize(text_of(source_dictionary_, without(sentence.source, pad), /*escape_unk=*/false));
+      detokenize(post_processed(source_dictionary_.string(without(sentence.source, pad))));
   if (has_targets_) {
-    texts.target =
-        detokenize(text_of(target_dictionary_, without(sentence.target, pad), /*escape_unk=*/true));
+    texts.target = detokenize(target_words(without(sentence.target, pad), /*escape_unk=*/true));
   }
   for (const Hypothesis& hypothesis : hypotheses) {
-    texts.words.push_back(text_of(target_dictionary_, hypothesis.tokens, /*escape_unk=*/false));
+    texts.words.push_back(target_words(hypothesis.tokens, /*escape_unk=*/false));
     texts.detokenized.push_back(detokenize(texts.words.back()));
   }
   if (has_targets_ && !hypotheses.empty()) {

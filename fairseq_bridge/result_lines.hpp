@@ -5,7 +5,8 @@
 #include <elbeam/generator.hpp>
 
 #include "fairseq_bridge/bleu.hpp"
-#include "fairseq_bridge/generate_options.hpp"
+#include "fairseq_bridge/generation_dataset.hpp"
+#include "fairseq_bridge/option_groups.hpp"
 #include "text/bpe.hpp"
 #include "text/dictionary.hpp"
 
@@ -17,18 +18,19 @@
 
 namespace elbeam::fairseq {
 
-struct Sentence {
-  std::int64_t id = 0;  // index in the data set
-  std::vector<std::int64_t> source;
-  std::vector<std::int64_t> target;  // of a data set that has_targets
+// What ids are printed with, and what is there to print.
+struct ResultSymbols {
+  const text::Dictionary& source;
+  const text::Dictionary& target;
+  bool has_targets = false;
+  std::vector<std::int64_t> hidden{};  // Task::hidden_tokens()
 };
 
-// Not thread-safe. The dictionaries must outlive it.
+// Not thread-safe. The options and the dictionaries must outlive it.
 class ResultLines {
  public:
   // Throws Error (--bpe): kUsage, kUnsupported, kIo, kFormat, kLimit.
-  ResultLines(const OutputOptions& options, const text::Dictionary& source_dictionary,
-              const text::Dictionary& target_dictionary, bool has_targets);
+  ResultLines(const OutputOptions& options, const ResultSymbols& symbols);
 
   // The lines of one sentence, each ended by a newline, hypotheses in the order given; empty with
   // --quiet. Counts the first hypothesis towards the score. Throws Error(kModel) for text that
@@ -39,8 +41,8 @@ class ResultLines {
 
  private:
   std::string detokenize(const std::string& text) const;
-  std::string text_of(const text::Dictionary& dictionary, const std::vector<std::int64_t>& tokens,
-                      bool escape_unk) const;
+  std::string post_processed(const std::string& words) const;
+  std::string target_words(const std::vector<std::int64_t>& tokens, bool escape_unk) const;
   void count(const Sentence& sentence, const std::vector<std::int64_t>& tokens,
              const std::string& target_text, const std::string& hypothesis_text);
 
@@ -52,6 +54,7 @@ class ResultLines {
   text::Dictionary word_ids_;
   std::unique_ptr<text::Bpe> bpe_;
   BleuScorer scorer_;
+  std::vector<std::int64_t> hidden_;  // not printed on the target side, besides bos and eos
   bool has_targets_;
 };
 

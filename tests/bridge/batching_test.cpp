@@ -3,6 +3,7 @@
 #include <elbeam/error.hpp>
 
 #include "bridge/bridge_support.hpp"
+#include "fairseq_bridge/language_pair_dataset.hpp"
 #include "fairseq_bridge/row_order.hpp"
 
 namespace elbeam::fairseq {
@@ -22,7 +23,8 @@ LanguagePairDataset dataset_of(const Ints& source_sizes, const Ints& target_size
   if (!target_sizes.empty()) write_mmap(folder + "/test.a-b.b", sentences(target_sizes));
   DataOptions options;
   options.data = folder;
-  return {options, {folder, "a", "b"}, text::Dictionary(), text::Dictionary()};
+  const text::Dictionary dictionary;
+  return {options, {folder, "a", "b"}, {dictionary, dictionary}, {}};
 }
 
 TEST(Batching, PermutationIsNumpys) {
@@ -37,7 +39,7 @@ TEST(Batching, OrderIsFairseqs) {
   for (const auto& golden : goldens("orders")) {
     const Ints target = golden.at("target").is_null() ? Ints{} : golden.at("target").get<Ints>();
     const auto dataset = dataset_of(golden.at("source"), target);
-    EXPECT_EQ(ordered_indices(dataset, golden.at("shuffle"), golden.at("numpy_seed")),
+    EXPECT_EQ(pair_order(dataset, golden.at("shuffle"), golden.at("numpy_seed")),
               golden.at("values").get<Ints>());
   }
 }

@@ -189,15 +189,15 @@ TEST(CommandLine, DataAndOutputOptionsReachTheirFields) {
                                           "3",
                                           "--compat",
                                           "fairseq-main"});
-  EXPECT_EQ(options.data.subset, "valid");
-  EXPECT_EQ(options.data.source_lang, "de");
-  EXPECT_EQ(options.data.target_lang, "en");
-  EXPECT_TRUE(options.data.truncate_source);
+  EXPECT_EQ(options.task.data.subset, "valid");
+  EXPECT_EQ(options.task.data.source_lang, "de");
+  EXPECT_EQ(options.task.data.target_lang, "en");
+  EXPECT_TRUE(options.task.data.truncate_source);
   EXPECT_EQ(options.batch.max_tokens, 99);
   EXPECT_EQ(options.batch.max_sentences, -1);
   EXPECT_EQ(options.batch.multiple, 8);
   EXPECT_EQ(options.shuffle_seed, 7U);
-  EXPECT_EQ(options.prefix_size, 2);
+  EXPECT_EQ(options.request.prefix_size, 2);
   EXPECT_EQ(options.stats_path, "s.json");
   EXPECT_EQ(options.compat, Compat::kFairseqMain);
   EXPECT_TRUE(options.output.quiet && options.output.json);
@@ -224,7 +224,7 @@ TEST(CommandLine, DefaultsAreFairseqs) {
   EXPECT_EQ(options.search.max_len_b, 200);
   EXPECT_EQ(options.batch.max_tokens, 12000);
   EXPECT_EQ(options.shuffle_seed, 2U);
-  EXPECT_EQ(options.data.max_source_positions, 1024);
+  EXPECT_EQ(options.task.data.max_source_positions, 1024);
   EXPECT_EQ(options.compat, Compat::kFixed);
   EXPECT_FALSE(options.output.post_process.has_value());
   EXPECT_EQ(parsed({"--batch-size", "4"}).batch.max_tokens, -1);

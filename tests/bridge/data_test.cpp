@@ -188,19 +188,22 @@ TEST(LanguagePair, SplitIsFoundInBothDirectionsAndTargetsAreOptional) {
   options.subset = "valid";
   const LanguagePair pair{folder, "de", "en"};
   const text::Dictionary dictionary;
-  const std::string error =
-      error_of(ErrorCode::kIo, [&] { LanguagePairDataset(options, pair, dictionary, dictionary); });
+  const std::string error = error_of(ErrorCode::kIo, [&] {
+    LanguagePairDataset(options, pair, {dictionary, dictionary}, {});
+  });
   EXPECT_NE(error.find("Dataset not found: valid (" + folder + ")"), std::string::npos) << error;
   write_mmap(folder + "/valid.en-de.de", kSentences);
-  EXPECT_FALSE(LanguagePairDataset(options, pair, dictionary, dictionary).has_targets());
+  EXPECT_FALSE(LanguagePairDataset(options, pair, {dictionary, dictionary}, {}).has_targets());
   write_mmap(folder + "/valid.en-de.en", {{9, 2}, {8, 2}, {2}});
-  const LanguagePairDataset both(options, pair, dictionary, dictionary);
+  const LanguagePairDataset both(options, pair, {dictionary, dictionary}, {});
   EXPECT_TRUE(both.has_targets());
   EXPECT_EQ(both.source(2), kSentences[2]);
   EXPECT_EQ(both.target(1), (std::vector<std::int64_t>{8, 2}));
   EXPECT_EQ(both.target_size(2), 1);
   write_mmap(folder + "/valid.en-de.en", {{9, 2}});
-  error_of(ErrorCode::kModel, [&] { LanguagePairDataset(options, pair, dictionary, dictionary); });
+  error_of(ErrorCode::kModel, [&] {
+    LanguagePairDataset(options, pair, {dictionary, dictionary}, {});
+  });
 }
 
 TEST(LanguagePair, TruncationKeepsFairseqsSizes) {
@@ -211,7 +214,7 @@ TEST(LanguagePair, TruncationKeepsFairseqsSizes) {
   options.truncate_source = true;
   options.max_source_positions = 4;
   const text::Dictionary dictionary;
-  const LanguagePairDataset dataset(options, {folder, "a", "b"}, dictionary, dictionary);
+  const LanguagePairDataset dataset(options, {folder, "a", "b"}, {dictionary, dictionary}, {});
   EXPECT_EQ(dataset.source(0), (std::vector<std::int64_t>{4, 5, 6, 2}));
   EXPECT_EQ(dataset.source(1), (std::vector<std::int64_t>{4, 5, 2}));
   EXPECT_EQ(dataset.source(2), (std::vector<std::int64_t>{2}));

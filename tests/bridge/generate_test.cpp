@@ -32,7 +32,11 @@ void copy_source(const test::ScriptInput& input, std::span<float> log_probs) {
 class Generate : public testing::Test {
  protected:
   Generate() : folder_(scratch_folder()) {
-    for (std::int64_t i = 4; i < kVocab; ++i) dictionary_.add_symbol("w" + std::to_string(i));
+    std::string symbols;
+    for (std::int64_t i = 4; i < kVocab; ++i) {
+      dictionary_.add_symbol("w" + std::to_string(i));
+      symbols += "w" + std::to_string(i) + " 1\n";
+    }
     for (std::int64_t i = 0; i < 21; ++i) {
       std::vector<std::int64_t> source;
       for (std::int64_t k = 0; k < 1 + i % 5; ++k) source.push_back(4 + (i + k) % 16);
@@ -41,7 +45,9 @@ class Generate : public testing::Test {
     }
     write_mmap(folder_ + "/test.a-b.a", sources_);
     write_mmap(folder_ + "/test.a-b.b", sources_);
-    options_.data.data = folder_;
+    write_file(folder_ + "/dict.a.txt", symbols);
+    write_file(folder_ + "/dict.b.txt", symbols);
+    options_.task.data.data = folder_;
     options_.search.beam = 2;
     options_.batch.max_sentences = 4;
     options_.batch.multiple = 1;
@@ -49,11 +55,12 @@ class Generate : public testing::Test {
 
   std::string run() {
     const Generator generator(std::make_shared<test::ScriptedModel>(kVocab, 50, copy_source), {});
-    const LanguagePairDataset dataset(options_.data, {folder_, "a", "b"}, dictionary_, dictionary_);
     OutputFile output = OutputFile::create(folder_ + "/out.txt");
     testing::internal::CaptureStderr();
     try {
-      translate_dataset(generator, {options_, dataset, dictionary_, dictionary_}, output);
+      const auto task = make_task(options_.task);
+      const auto dataset = task->load_split();
+      translate_dataset(generator, {options_, *task, *dataset}, output);
     } catch (...) {
       log_ = testing::internal::GetCapturedStderr();
       throw;
@@ -146,7 +153,7 @@ TEST_F(Generate, ShardsShareTheBatches) {
 TEST_F(Generate, PrefixIsForced) {
   Sentences targets(sources_.size(), {19, 18, 2});
   write_mmap(folder_ + "/test.a-b.b", targets);
-  options_.prefix_size = 1;
+  options_.request.prefix_size = 1;
   for (const std::string& line : lines_with(run(), "H-")) {
     EXPECT_EQ(line.substr(line.rfind('\t') + 1).substr(0, 3), "w19") << line;
   }
@@ -158,7 +165,7 @@ TEST_F(Generate, WithoutTargetsThereIsNoScore) {
   EXPECT_EQ(ids(text).size(), 21U);
   EXPECT_TRUE(lines_with(text, "T-").empty());
   EXPECT_EQ(text.find("Generate test"), std::string::npos);
-  options_.prefix_size = 1;
+  options_.request.prefix_size = 1;
   EXPECT_THROW(run(), Error);
 }
 
@@ -182,7 +189,7 @@ TEST_F(Generate, JsonOutputIsOnlyJson) {
 }
 
 TEST_F(Generate, NothingLeftIsAnError) {
-  options_.data.max_source_positions = 0;
+  options_.task.data.max_source_positions = 0;
   options_.skip_invalid_size = true;
   EXPECT_THROW(run(), Error);
 }

@@ -46,7 +46,7 @@ class Lines : public testing::Test {
 };
 
 TEST_F(Lines, AreFairseqs) {
-  ResultLines lines(options_, dictionary_, dictionary_, /*has_targets=*/true);
+  ResultLines lines(options_, {dictionary_, dictionary_, /*has_targets=*/true});
   // repr(float(np.float32(-0.5) / np.float32(math.log(2)))) in Python
   EXPECT_EQ(lines.add(sentence(), {hypothesis()}),
             "S-7\thund gro@@ <unk>\n"
@@ -60,7 +60,7 @@ TEST_F(Lines, AreFairseqs) {
 
 TEST_F(Lines, PostProcessingCountsWords) {
   options_.post_process = "subword_nmt";
-  ResultLines lines(options_, dictionary_, dictionary_, /*has_targets=*/true);
+  ResultLines lines(options_, {dictionary_, dictionary_, /*has_targets=*/true});
   EXPECT_EQ(lines.add(sentence(), {hypothesis()}),
             "S-7\thund gro<unk>\n"
             "T-7\tein <<unk>> haus\n"
@@ -74,7 +74,7 @@ TEST_F(Lines, PostProcessingCountsWords) {
 
 TEST_F(Lines, BpeDecodesSourcesTargetsAndDLines) {
   options_.bpe = text::BpeOptions{"subword_nmt", "", "@@"};
-  ResultLines lines(options_, dictionary_, dictionary_, /*has_targets=*/false);
+  ResultLines lines(options_, {dictionary_, dictionary_, /*has_targets=*/false});
   EXPECT_EQ(lines.add(sentence(), {hypothesis()}),
             "S-7\thund gro<unk>\n"
             "H-7\t-0.7213475108146667\tein gro@@ sser\n"
@@ -84,7 +84,7 @@ TEST_F(Lines, BpeDecodesSourcesTargetsAndDLines) {
 
 TEST_F(Lines, QuietPrintsNothingAndStillScores) {
   options_.quiet = true;
-  ResultLines lines(options_, dictionary_, dictionary_, /*has_targets=*/true);
+  ResultLines lines(options_, {dictionary_, dictionary_, /*has_targets=*/true});
   EXPECT_EQ(lines.add(sentence(), {hypothesis(), hypothesis()}), "");
   EXPECT_NE(lines.score().find("syslen=3, reflen=3"), std::string::npos);
 }
@@ -92,7 +92,7 @@ TEST_F(Lines, QuietPrintsNothingAndStillScores) {
 TEST_F(Lines, JsonHoldsOneObjectASentence) {
   options_.json = true;
   options_.post_process = "subword_nmt";
-  ResultLines lines(options_, dictionary_, dictionary_, /*has_targets=*/true);
+  ResultLines lines(options_, {dictionary_, dictionary_, /*has_targets=*/true});
   const std::string line = lines.add(sentence(), {hypothesis(), hypothesis()});
   EXPECT_EQ(line.find('\n'), line.size() - 1);
   const auto json = nlohmann::json::parse(line);

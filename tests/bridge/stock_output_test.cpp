@@ -53,15 +53,14 @@ std::vector<std::string> arguments_of(const std::string& toy, const std::string&
 // Runs the command line with a model that gives each source the hypothesis that `stock` has for it.
 std::string replay(const std::vector<std::string>& arguments, const std::string& stock) {
   GenerateOptions options = parse_command_line(arguments).options;
-  const LanguagePair pair = find_language_pair(options.data);
-  const auto source_dictionary = text::Dictionary::load(pair.dictionary_path(pair.source));
-  const auto target_dictionary = text::Dictionary::load(pair.dictionary_path(pair.target));
-  const LanguagePairDataset dataset(options.data, pair, source_dictionary, target_dictionary);
+  const auto task = make_task(options.task);
+  const auto split = task->load_split();
+  const text::Dictionary& target_dictionary = task->target_dictionary();
   std::map<std::vector<std::int64_t>, std::vector<std::int64_t>> answers;
   for (const std::string& line : comparable(stock)) {
     if (line.rfind("H-", 0) != 0) continue;
     const std::size_t tab = line.find('\t');
-    answers[dataset.source(std::stoll(line.substr(2)))] =
+    answers[split->source(std::stoll(line.substr(2)))] =
         target_dictionary.encode_line(line.substr(tab + 1));
   }
   const auto script = [&](const test::ScriptInput& input, std::span<float> log_probs) {
@@ -75,7 +74,7 @@ std::string replay(const std::vector<std::string>& arguments, const std::string&
       std::make_shared<test::ScriptedModel>(target_dictionary.size(), 1024, script), {});
   const std::string path = scratch_folder() + "/out.txt";
   OutputFile output = OutputFile::create(path);
-  translate_dataset(generator, {options, dataset, source_dictionary, target_dictionary}, output);
+  translate_dataset(generator, {options, *task, *split}, output);
   return read_file(path);
 }
 
