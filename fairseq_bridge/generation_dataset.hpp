@@ -13,8 +13,8 @@ struct Sentence {
   std::vector<std::int64_t> source;
   std::vector<std::int64_t> target;  // of a data set that has_targets
   // The lines themselves, where the data set keeps them (raw) and --replace-unk asks for them.
-  std::string source_text;
-  std::string target_text;
+  std::string source_text{};
+  std::string target_text{};
 };
 
 // Immutable; const access from any thread. Indices are in [0, size()).
