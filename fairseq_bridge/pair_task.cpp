@@ -10,8 +10,16 @@
 namespace elbeam::fairseq {
 namespace {
 
-text::Dictionary load_dictionary(const LanguagePair& pair, const std::string& language) {
-  return text::Dictionary::load(pair.dictionary_path(language));
+struct Dictionaries {
+  text::Dictionary source;
+  text::Dictionary target;
+};
+
+Dictionaries load_dictionaries(const LanguagePair& pair) {
+  Dictionaries loaded;
+  loaded.source = text::Dictionary::load(pair.dictionary_path(pair.source));
+  loaded.target = text::Dictionary::load(pair.dictionary_path(pair.target));
+  return loaded;
 }
 
 void log_dictionary(const std::string& language, const text::Dictionary& dictionary) {
@@ -22,8 +30,8 @@ void log_dictionary(const std::string& language, const text::Dictionary& diction
 // What all of them share: one split of two aligned sides.
 class PairTask : public Task {
  public:
-  PairTask(DataOptions data, LanguagePair pair, text::Dictionary source, text::Dictionary target)
-      : Task(std::move(source), std::move(target)),
+  PairTask(DataOptions data, LanguagePair pair, Dictionaries dictionaries)
+      : Task(std::move(dictionaries.source), std::move(dictionaries.target)),
         data_(std::move(data)),
         pair_(std::move(pair)) {}
 
@@ -54,9 +62,7 @@ class PairTask : public Task {
 class TranslationTask final : public PairTask {
  public:
   TranslationTask(const TaskOptions& options, const LanguagePair& pair)
-      : PairTask(options.data, pair, load_dictionary(pair, pair.source),
-                 load_dictionary(pair, pair.target)),
-        bart_hub_(options.bart_hub) {
+      : PairTask(options.data, pair, load_dictionaries(pair)), bart_hub_(options.bart_hub) {
     log_dictionary(pair.source, source_dictionary());
     log_dictionary(pair.target, target_dictionary());
   }
