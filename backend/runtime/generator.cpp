@@ -33,6 +33,7 @@ class TimedModel : public StepModel {
   std::int64_t vocab_size() const override { return model_.vocab_size(); }
   std::int64_t max_decoder_positions() const override { return model_.max_decoder_positions(); }
   std::int64_t max_source_positions() const override { return model_.max_source_positions(); }
+  bool has_encoder() const override { return model_.has_encoder(); }
   std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
     const auto begin = std::chrono::steady_clock::now();
     auto state = model_.start(batch, shape);
@@ -91,6 +92,7 @@ std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
   request.options = options;
   request.special = impl_->loaded.info.special;
   request.prefix_tokens = wanted.prefix_tokens;
+  request.constraints = wanted.constraints;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;
   request.cancelled = [] { return g_cancelled.load(std::memory_order_relaxed); };
@@ -116,7 +118,7 @@ std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
                                        finished[h].score,
                                        std::move(finished[h].positional_scores),
                                        {},
-                                       {}});
+                                       std::move(finished[h].attention)});
     }
   }
   const std::lock_guard<std::mutex> lock(impl_->mutex);

@@ -13,6 +13,8 @@ Ancestry::Node Ancestry::extend(Node parent, std::int64_t token, float score) {
   return ssize(links_.size()) - 1;
 }
 
+Ancestry::Node Ancestry::parent(Node node) const noexcept { return links_[usize(node)].parent; }
+
 float Ancestry::score(Node node) const noexcept {
   return node == kRoot ? 0.0F : links_[usize(node)].score;
 }

@@ -18,6 +18,9 @@ class Ancestry {
   // The history of `parent` and one token more; score is cumulative.
   Node extend(Node parent, std::int64_t token, float score);
 
+  // The history without its last token. Not for the root.
+  Node parent(Node node) const noexcept;
+
   // Cumulative score of a history; 0 of the root.
   float score(Node node) const noexcept;
 

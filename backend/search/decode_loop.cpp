@@ -4,13 +4,17 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "search/ancestry.hpp"
+#include "search/attention_history.hpp"
 #include "search/beam_step.hpp"
 #include "search/decode_plan.hpp"
 #include "search/finished.hpp"
+#include "search/live_rows.hpp"
 #include "search/lprob_rules.hpp"
 #include "search/prefix.hpp"
+#include "search/strategy.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <new>
 #include <span>
@@ -22,38 +26,10 @@ namespace {
 // Histories are given room for so many steps at once; longer outputs grow the room geometrically.
 constexpr std::int64_t kReservedSteps = 64;
 
-// The hypotheses of one step. Row r belongs to live sentence number r / rows_per_sentence.
-struct Rows {
-  std::vector<std::int64_t> sentences;  // the live ones, ascending
-  std::vector<std::int64_t> tokens;     // [rows] last token
-  std::vector<std::int64_t> parents;    // [rows] row of the step before; sentence in the first step
-  std::vector<Ancestry::Node> nodes;    // [rows] history
-  std::vector<float> scores;            // [rows] cumulative score
-  std::vector<std::uint8_t> dead;       // [sentences * beam] see beam_step.hpp
-  std::int64_t rows_per_sentence = 1;
-
-  void reserve(const DecodePlan& plan) {
-    sentences.reserve(usize(plan.sentences));
-    tokens.reserve(usize(plan.max_rows));
-    parents.reserve(usize(plan.max_rows));
-    nodes.reserve(usize(plan.max_rows));
-    scores.reserve(usize(plan.max_rows));
-    dead.reserve(usize(plan.max_rows));
-  }
-  void clear() {
-    sentences.clear();
-    tokens.clear();
-    parents.clear();
-    nodes.clear();
-    scores.clear();
-    dead.clear();
-  }
-};
-
-// The part of the rows that belongs to one live sentence.
+// The hypotheses of one live sentence.
 struct SentenceRows {
+  std::int64_t live = 0;       // number among the live ones
   std::int64_t sentence = 0;   // in the batch
-  std::int64_t first_row = 0;  // in this step
   std::span<float> log_probs;  // [rows of the sentence * vocab]
   std::span<float> scores;     // [rows of the sentence]
   std::span<Ancestry::Node> nodes;
@@ -66,7 +42,9 @@ class DecodeLoop {
       : request_(request),
         plan_(plan),
         prefixes_(request.prefix_tokens, plan.sentences, plan.vocab, request.special),
+        strategy_(make_strategy(request, plan)),
         ancestry_(checked_mul(plan.max_rows, std::min(plan.max_len + 1, kReservedSteps))),
+        attention_(plan.source_width),
         log_probs_(plan.max_rows * plan.vocab),
         state_(model.start(*request.batch, {plan.beam, plan.max_len + 1,
                                             request.options.temperature, request.attention})) {
@@ -80,16 +58,20 @@ class DecodeLoop {
 
   // SequenceGenerator._generate, one sentence after the other inside a step.
   DecodeResult run() {
-    for (std::int64_t step = 0; !now_.sentences.empty(); ++step) {
+    const bool whole_batch = strategy_->sees_whole_batch();
+    for (std::int64_t step = 0; now_.live() > 0; ++step) {
       check_cancelled();
       step_model();
       next_.clear();
       next_.rows_per_sentence = plan_.beam;
-      for (std::int64_t live = 0; live < ssize(now_.sentences.size()); ++live) {
+      if (whole_batch) {
+        for (std::int64_t live = 0; live < now_.live(); ++live) apply_rules_to(rows_of(live), step);
+        strategy_->begin_step(batch_step(step));
+      }
+      for (std::int64_t live = 0; live < now_.live(); ++live) {
         const SentenceRows rows = rows_of(live);
-        apply_rules_to(rows, step);
-        best_candidates({rows.log_probs, rows.scores, plan_.vocab}, plan_.beam, topk_workspace_,
-                        candidates_);
+        if (!whole_batch) apply_rules_to(rows, step);
+        strategy_->propose(sentence_step(rows, step), candidates_);
         decide_fates(candidates_, request_.special.eos, rows.dead, fates_);
         collect_finished(rows);
         if (!is_finished(rows.sentence, step)) continue_beam(rows);
@@ -106,10 +88,11 @@ class DecodeLoop {
   void begin() {
     for (std::int64_t sentence = 0; sentence < plan_.sentences; ++sentence) {
       now_.sentences.push_back(sentence);
-      now_.tokens.push_back(request_.start_token.value_or(request_.special.eos));
-      now_.parents.push_back(sentence);
       now_.nodes.push_back(Ancestry::kRoot);
       now_.scores.push_back(-0.0F);  // fairseq adds nothing in the first step, nor does -0.0
+      now_.first_rows.push_back(sentence);
+      now_.tokens.push_back(request_.start_token.value_or(request_.special.eos));
+      now_.parents.push_back(sentence);
     }
     now_.dead.assign(usize(plan_.max_rows), 0);
   }
@@ -120,8 +103,11 @@ class DecodeLoop {
   }
 
   void step_model() {
-    const std::int64_t rows = ssize(now_.tokens.size());
-    state_->step({now_.tokens, now_.parents}, {{log_probs_.data(), usize(rows * plan_.vocab)}});
+    const std::int64_t rows = now_.model_rows();
+    StepOutput output{{log_probs_.data(), usize(rows * plan_.vocab)}};
+    if (request_.attention) output.attention = attention_.add_step(rows);
+    state_->step({now_.tokens, now_.parents}, output);
+    now_.spread(log_probs_.data(), plan_.vocab);
     result_.counters.steps += 1;
     result_.counters.rows += rows;
   }
@@ -129,13 +115,26 @@ class DecodeLoop {
   SentenceRows rows_of(std::int64_t live) {
     const std::int64_t count = now_.rows_per_sentence;
     const std::int64_t first = live * count;
-    return {now_.sentences[usize(live)],
-            first,
+    return {live,
+            now_.sentences[usize(live)],
             {log_probs_.data() + first * plan_.vocab, usize(count * plan_.vocab)},
             std::span(now_.scores).subspan(usize(first), usize(count)),
             std::span(now_.nodes).subspan(usize(first), usize(count)),
             std::span<const std::uint8_t>(now_.dead).subspan(usize(live * plan_.beam),
                                                              usize(plan_.beam))};
+  }
+
+  BatchStep batch_step(std::int64_t step) {
+    const std::size_t values = now_.nodes.size() * usize(plan_.vocab);
+    return {step,           plan_.beam,
+            plan_.vocab,    now_.rows_per_sentence,
+            now_.sentences, {log_probs_.data(), values},
+            now_.scores};
+  }
+
+  SentenceStep sentence_step(const SentenceRows& rows, std::int64_t step) const {
+    return {step,           plan_.beam,  plan_.vocab, rows.sentence,
+            rows.log_probs, rows.scores, &ancestry_,  rows.nodes};
   }
 
   void apply_rules_to(const SentenceRows& rows, std::int64_t step) {
@@ -172,50 +171,75 @@ class DecodeLoop {
     auto& finished = result_.sentences[usize(rows.sentence)];
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
       if (fates_[i] != Fate::kFinishes || ssize(finished.size()) >= plan_.beam) continue;
-      finished.push_back(finish_hypothesis(ancestry_, rows.nodes[usize(candidates_[i].row)],
-                                           request_.special.eos, candidates_[i].score,
-                                           request_.options));
+      const Ancestry::Node node = rows.nodes[usize(candidates_[i].row)];
+      finished.push_back(finish_hypothesis(ancestry_, node, request_.special.eos,
+                                           candidates_[i].score, request_.options));
+      if (request_.attention) {
+        finished.back().attention =
+            attention_.columns(ancestry_, node, now_.model_row(rows.live, candidates_[i].row),
+                               ssize(request_.batch->sentences[usize(rows.sentence)].size()));
+      }
     }
   }
 
   bool is_finished(std::int64_t sentence, std::int64_t step) const {
     const std::int64_t count = ssize(result_.sentences[usize(sentence)].size());
+    if (count >= plan_.beam) return true;
+    if (step < plan_.max_len) return false;
     // Where nothing can end in the last step fairseq stops with an assertion, even if hypotheses
     // finished before. We return these, and only have no answer where there are none.
-    ELBEAM_CHECK(step < plan_.max_len || count > 0, ErrorCode::kModel, "sentence ", sentence,
-                 " of the batch: no hypothesis can end: at the last step (", step,
+    ELBEAM_CHECK(count > 0 || strategy_->stop_on_max_len(), ErrorCode::kModel, "sentence ",
+                 sentence, " of the batch: no hypothesis can end: at the last step (", step,
                  ") the model gives the end of the sentence the probability 0 or NaN");
-    return count >= plan_.beam || step >= plan_.max_len;
+    return true;
   }
 
-  // The best candidates that do not end become the rows of the next step.
+  // The best candidates that do not end become the hypotheses of the next step.
   void continue_beam(const SentenceRows& rows) {
     const std::int64_t alive = choose_survivors(fates_, survivors_, survivors_dead_);
     ELBEAM_INVARIANT(alive > 0);
+    strategy_->survive(rows.sentence, survivors_);
     next_.sentences.push_back(rows.sentence);
+    next_.first_rows.push_back(next_.model_rows());
+    const bool shared = now_.shares_row(rows.live) && same_possible_token();
     for (const std::int64_t survivor : survivors_) {
       const Candidate& candidate = candidates_[usize(survivor)];
-      next_.tokens.push_back(candidate.token);
-      next_.parents.push_back(rows.first_row + candidate.row);
+      const std::int64_t model_row = now_.model_row(rows.live, candidate.row);
       next_.nodes.push_back(
           ancestry_.extend(rows.nodes[usize(candidate.row)], candidate.token, candidate.score));
       next_.scores.push_back(candidate.score);
+      if (request_.attention) attention_.extend(model_row);
+      if (shared && next_.model_rows() > next_.first_rows.back()) continue;
+      next_.tokens.push_back(candidate.token);
+      next_.parents.push_back(model_row);
     }
     next_.dead.insert(next_.dead.end(), survivors_dead_.begin(), survivors_dead_.end());
+  }
+
+  // Whether the survivors that have a possible score carry the same token. The first survivor is
+  // one of them, if there is any.
+  bool same_possible_token() const {
+    const Candidate& first = candidates_[usize(survivors_.front())];
+    return std::all_of(survivors_.begin(), survivors_.end(), [&](std::int64_t survivor) {
+      const Candidate& candidate = candidates_[usize(survivor)];
+      return candidate.token == first.token ||
+             candidate.score == -std::numeric_limits<float>::infinity();
+    });
   }
 
   const DecodeRequest& request_;
   const DecodePlan plan_;
   const ForcedPrefixes prefixes_;
+  const std::unique_ptr<SearchStrategy> strategy_;
   Ancestry ancestry_;
-  AlignedBuffer<float> log_probs_;  // [rows, vocab]
+  AttentionHistory attention_;
+  AlignedBuffer<float> log_probs_;  // [hypotheses, vocab]
   std::unique_ptr<DecodeState> state_;
-  Rows now_;
-  Rows next_;
+  LiveRows now_;
+  LiveRows next_;
   DecodeResult result_;
 
   // Work space of one sentence in one step.
-  std::vector<ScoredIndex> topk_workspace_;
   std::vector<Candidate> candidates_;
   std::vector<Fate> fates_;
   std::vector<std::int64_t> survivors_;

@@ -14,6 +14,8 @@ struct FinishedHypothesis {
   std::vector<std::int64_t> tokens;  // last is eos
   float score = 0.0F;
   std::vector<float> positional_scores;
+  // [tokens][source tokens of the sentence] with DecodeRequest::attention, else empty.
+  std::vector<std::vector<float>> attention{};
 };
 
 struct DecodeRequest {
@@ -21,7 +23,9 @@ struct DecodeRequest {
   SearchOptions options;
   SpecialTokens special;
   std::vector<std::vector<std::int64_t>> prefix_tokens;  // empty, or one per sentence
-  std::optional<std::int64_t> start_token{};             // eos
+  // Per sentence the sequences that must occur; empty, or one list per sentence.
+  std::vector<std::vector<std::vector<std::int64_t>>> constraints{};
+  std::optional<std::int64_t> start_token{};  // eos
   bool attention = false;
   bool (*cancelled)() =
       nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)

@@ -60,6 +60,7 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
     ELBEAM_CHECK(ssize(sentence.size()) <= request.batch->padded_length, ErrorCode::kUsage,
                  "the padded length of the batch, ", request.batch->padded_length,
                  ", is below the length of a sentence, ", sentence.size());
+    plan.source_width = std::max(plan.source_width, ssize(sentence.size()));
   }
   plan.max_len = max_target_length(request.options, request.batch->padded_length,
                                    model.max_decoder_positions());

@@ -13,7 +13,8 @@ struct DecodePlan {
   std::int64_t beam = 0;
   std::int64_t max_len = 0;  // tokens of a hypothesis, eos excluded
   std::int64_t vocab = 0;
-  std::int64_t max_rows = 0;  // sentences * beam
+  std::int64_t max_rows = 0;      // sentences * beam
+  std::int64_t source_width = 0;  // of the longest sentence
 };
 
 // Throws Error: kUsage (options; padded length below a sentence's), kModel (special tokens outside

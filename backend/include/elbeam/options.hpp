@@ -3,8 +3,21 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace elbeam {
+
+// How candidates are chosen in each step: one of fairseq's classes in search.py.
+enum class Strategy {
+  kBeam,                  // BeamSearch
+  kDiverseBeam,           // --diverse-beam-groups: DiverseBeamSearch
+  kDiverseSiblings,       // --diversity-rate: DiverseSiblingsSearch
+  kLengthConstrained,     // --match-source-len: LengthConstrainedBeamSearch
+  kSampling,              // --sampling: Sampling
+  kConstrainedOrdered,    // --constraints ordered: LexicallyConstrainedBeamSearch
+  kConstrainedUnordered,  // --constraints unordered
+  kPrefixConstrained,     // PrefixConstrainedBeamSearch
+};
 
 // fairseq 0.12.2: dataclass/configs.py GenerationConfig, used by SequenceGenerator.
 struct SearchOptions {
@@ -18,7 +31,64 @@ struct SearchOptions {
   double unk_penalty = 0.0;      // subtracted from the log-probability of <unk>
   double temperature = 1.0;      // > 0
 
-  // Throws Error(kUsage) naming the first option that is out of range.
+  Strategy strategy = Strategy::kBeam;
+
+  // kDiverseBeam (Vijayakumar et al. 2016, arXiv:1610.02424). The beam must be divisible by the
+  // groups. A token that an earlier group has chosen in this step costs `strength`; cumulative
+  // (fairseq's main branch): strength * (1 + the tokens that the two groups had in common in all
+  // steps before), and a group has as many candidates as places. Not cumulative is fairseq 0.12.2:
+  // strength for each candidate of an earlier group, twice as many candidates as places.
+  std::int64_t diverse_groups = -1;  // 1 .. beam
+  double diverse_strength = 0.5;     // finite, base e
+  bool diverse_cumulative = true;
+
+  // kDiverseSiblings (Li et al. 2016, arXiv:1611.08562): the i-th best extension of a hypothesis
+  // costs rate * i, which stays in its score. > -1, which is "not given".
+  double diversity_rate = -1.0;
+
+  // kLengthConstrained: max_len is the longest source length of the batch, eos is forbidden before
+  // a sentence's own source length and free (log-probability 0) from there on, and hypotheses that
+  // are longer score -inf. true: lengths count the source's eos (fairseq's main branch); false:
+  // they do not (0.12.2).
+  bool source_length_counts_eos = true;
+
+  // kSampling: from the k most probable tokens; from the fewest tokens whose probabilities sum up
+  // to p (which wins over k). Not positive: off.
+  std::int64_t sampling_topk = -1;
+  double sampling_topp = -1.0;
+
+  // --no-repeat-ngram-size: no n-gram of tokens may occur twice in a hypothesis, the token that it
+  // starts from included (excluded with n = 1: else no hypothesis could end). 0: off. This is what
+  // fairseq's CUDA kernel does; without it fairseq's code has no effect.
+  std::int64_t no_repeat_ngram_size = 0;
+
+  // Beyond fairseq. The defaults leave fairseq's results as they are.
+
+  // A sentence is done when ceil(patience * beam) hypotheses have finished (Kasai et al. 2022,
+  // arXiv:2204.05424). > 0.
+  double patience = 1.0;
+  // Added to the score of finished hypotheses: coverage_penalty * sum over source tokens of
+  // log(min(attention that the token got in all steps, 1)) (Wu et al. 2016, arXiv:1609.08144,
+  // equation 14). >= 0; needs a model that gives attention.
+  double coverage_penalty = 0.0;
+  // Log-probabilities of tokens that a hypothesis has already are multiplied by it (CTRL, Keskar et
+  // al. 2019, arXiv:1909.05858, for log-probabilities). > 0; above 1 avoids repetition. Forced
+  // tokens, the start token and the eos of the last step are left alone.
+  double repetition_penalty = 1.0;
+  // Token sequences that hypotheses may not contain; forced tokens and the eos of the last step are
+  // left alone. None may be empty.
+  std::vector<std::vector<std::int64_t>> suppressed_sequences;
+  // Ends a sentence as soon as none of its live hypotheses can come among the `nbest` best: saves
+  // steps and never changes what is returned. Has no effect where scores can grow from step to step
+  // (a negative unk_penalty, diverse_strength or diversity_rate). Not with kSampling, where the
+  // random numbers of the other sentences would change.
+  bool early_stopping = false;
+  // Ends a sentence as soon as `nbest` hypotheses have finished and the best live one, scored as if
+  // it ended here, is not better than they are (Hugging Face's early_stopping=False). May miss a
+  // better hypothesis. Not with kSampling.
+  bool heuristic_stopping = false;
+
+  // Throws Error(kUsage) naming the first option that is out of range or does not go with others.
   void validate() const;
 };
 

@@ -1,0 +1,23 @@
+#include "search/strategy.hpp"
+
+#include "base/check.hpp"
+#include "search/beam_search.hpp"
+
+namespace elbeam::search {
+
+void SearchStrategy::begin_step(const BatchStep& /*step*/) {}
+
+void SearchStrategy::survive(std::int64_t /*sentence*/,
+                             std::span<const std::int64_t> /*survivors*/) {}
+
+std::unique_ptr<SearchStrategy> make_strategy(const DecodeRequest& request,
+                                              const DecodePlan& /*plan*/) {
+  switch (request.options.strategy) {
+    case Strategy::kBeam:
+      return std::make_unique<BeamSearch>();
+    default:
+      fail(ErrorCode::kUnsupported, "this search strategy is not supported");
+  }
+}
+
+}  // namespace elbeam::search
