@@ -30,7 +30,7 @@ constexpr FlagPolicy kPolicies[] = {
     {"--source-lang", kYes, kDefault, "", "source language; inferred from file names"},
     {"--target-lang", kYes, kDefault, "", "target language; inferred from file names"},
     {"--gen-subset", kYes, kDefault, "", "split to translate"},
-    {"--dataset-impl", kYes, kDefault, "mmap|raw", "format of the data: mmap or raw"},
+    {"--dataset-impl", kYes, kDefault, "", "format of the data; inferred from the files"},
     {"--checkpoint-suffix", kYes, kDefault, "", "put before .pt in the name of the model file"},
     {"--cpu", kYes, kDefault, "", "accepted: this build runs on the CPU"},
     {"--left-pad-source", kYes, kDefault, "", "accepted: padding is never stored"},

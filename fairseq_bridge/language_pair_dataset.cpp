@@ -4,7 +4,6 @@
 #include "base/checked_math.hpp"
 #include "fairseq_bridge/batching.hpp"
 #include "fairseq_bridge/fairseq_log.hpp"
-#include "text/python_format.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -15,36 +14,6 @@ namespace elbeam::fairseq {
 namespace {
 
 namespace fs = std::filesystem;
-
-// utils.split_paths: ':' separates, unless the text holds a URL, where '|' does.
-std::string first_path(const std::string& paths) {
-  const char separator = paths.find("://") == std::string::npos ? ':' : '|';
-  return paths.substr(0, paths.find(separator));
-}
-
-bool exists(const std::string& path) {
-  std::error_code error;
-  return fs::exists(path, error);
-}
-
-// indexed_dataset.dataset_exists
-bool dataset_exists(const std::string& prefix, DatasetImpl impl) {
-  if (impl == DatasetImpl::kRaw) return exists(prefix);
-  return exists(prefix + ".idx") && exists(prefix + ".bin");
-}
-
-// data_utils.load_indexed_dataset; nullptr where there is none.
-std::unique_ptr<TokenDataset> load(const std::string& prefix, DatasetImpl impl,
-                                   const text::Dictionary& dictionary) {
-  // indexed_dataset.infer_dataset_impl prefers a plain text file of this name.
-  const bool raw = impl == DatasetImpl::kRaw || (impl == DatasetImpl::kInferred && exists(prefix));
-  if (!dataset_exists(prefix, raw ? DatasetImpl::kRaw : DatasetImpl::kMmap)) return nullptr;
-  auto dataset = raw ? open_raw_dataset(prefix, dictionary) : open_mmap_dataset(prefix);
-  fairseq_log(
-      LogLevel::kInfo, "fairseq.data.data_utils",
-      concat("loaded ", text::python_thousands(dataset->size()), " examples from: ", prefix));
-  return dataset;
-}
 
 std::optional<std::pair<std::string, std::string>> languages_of(const std::string& file_name) {
   const std::size_t first = file_name.find('.');
@@ -74,7 +43,7 @@ std::string LanguagePair::dictionary_path(const std::string& language) const {
 }
 
 LanguagePair find_language_pair(const DataOptions& options) {
-  const std::string folder = first_path(options.data);
+  const std::string folder = first_data_path(options.data);
   std::error_code error;
   fs::directory_iterator files(folder, error);
   ELBEAM_CHECK(!error, ErrorCode::kIo, folder, ": cannot read the data folder: ", error.message());
@@ -108,9 +77,9 @@ LanguagePairDataset::LanguagePairDataset(const DataOptions& options, const Langu
                  options.subset, ".", pair.source, "-", pair.target, ".", pair.source,
                  options.impl == DatasetImpl::kRaw ? "" : ".{idx,bin}");
   }
-  sources_ = load(prefix + pair.source, options.impl, dictionaries.source);
+  sources_ = load_indexed_dataset(prefix + pair.source, options.impl, dictionaries.source);
   ELBEAM_CHECK(sources_ != nullptr, ErrorCode::kIo, prefix, pair.source, ": cannot be loaded");
-  targets_ = load(prefix + pair.target, options.impl, dictionaries.target);
+  targets_ = load_indexed_dataset(prefix + pair.target, options.impl, dictionaries.target);
   ELBEAM_CHECK(targets_ == nullptr || targets_->size() == sources_->size(), ErrorCode::kModel,
                prefix, pair.source, " has ", sources_->size(), " sentences and ", prefix,
                pair.target, " has ", targets_ ? targets_->size() : 0,

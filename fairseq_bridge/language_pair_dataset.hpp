@@ -3,6 +3,7 @@
 #pragma once
 
 #include "fairseq_bridge/generation_dataset.hpp"
+#include "fairseq_bridge/indexed_dataset.hpp"
 #include "fairseq_bridge/token_dataset.hpp"
 #include "text/dictionary.hpp"
 
@@ -13,8 +14,6 @@
 #include <vector>
 
 namespace elbeam::fairseq {
-
-enum class DatasetImpl { kInferred, kMmap, kRaw };
 
 struct DataOptions {
   std::string data;                        // folder, or several joined by ':'; the first is used

@@ -16,7 +16,7 @@ DataOptions data_options(const ParsedFlags& flags) {
   data.source_lang = flags.text("--source-lang");
   data.target_lang = flags.text("--target-lang");
   if (const auto impl = flags.text("--dataset-impl")) {
-    data.impl = *impl == "raw" ? DatasetImpl::kRaw : DatasetImpl::kMmap;
+    data.impl = parse_dataset_impl(*impl).value();
   }
   data.truncate_source = flags.flag("--truncate-source");
   data.max_source_positions = required_int(flags, "--max-source-positions");

@@ -89,7 +89,7 @@ TEST(MmapDataset, RefusesDamagedFields) {
   constexpr std::size_t kPointers = kSizes + 3 * 4;
   error_of(ErrorCode::kFormat, with(0, "X"));
   error_of(ErrorCode::kFormat, with(8, "X"));
-  error_of(ErrorCode::kUnsupported, with(0, std::string("TNTIDX\0\0", 8)));
+  error_of(ErrorCode::kFormat, with(0, std::string("TNTIDX\0\0", 8)));
   error_of(ErrorCode::kFormat, with(9, bytes_of<std::uint64_t>(2)));
   error_of(ErrorCode::kFormat, with(17, bytes_of<std::uint8_t>(0)));
   error_of(ErrorCode::kFormat, with(17, bytes_of<std::uint8_t>(11)));
