@@ -1,4 +1,4 @@
-# `cmake --install`: one shared library with the public headers, elbeam-generate, a CMake package and
+# `cmake --install`: one shared library with the public headers, the tools, a CMake package and
 # a pkg-config file. find_package(elbeam) gives elbeam::elbeam; LibTorch stays inside, a user of the
 # library needs neither its headers nor its CMake files.
 #
@@ -27,10 +27,11 @@ set_target_properties(
                     LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/elbeam.map)
 
 set(rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
-set_target_properties(elbeam elbeam-generate PROPERTIES INSTALL_RPATH "${rpath}")
+set(tools elbeam-generate elbeam-score)
+set_target_properties(elbeam ${tools} PROPERTIES INSTALL_RPATH "${rpath}")
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/elbeam)
-install(TARGETS elbeam elbeam-generate EXPORT elbeam RUNTIME LIBRARY)
+install(TARGETS elbeam ${tools} EXPORT elbeam RUNTIME LIBRARY)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/backend/include/elbeam TYPE INCLUDE)
 install(EXPORT elbeam NAMESPACE elbeam:: FILE elbeamConfig.cmake DESTINATION ${package_folder})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/elbeamConfigVersion.cmake

@@ -38,6 +38,7 @@ missing_packages() {
   { has_header boost/program_options.hpp && has_library boost_program_options; } ||
     echo libboost-program-options-dev
   has_header nlohmann/json.hpp || echo nlohmann-json3-dev
+  { has_header unicode/ucasemap.h && has_library icuuc; } || echo libicu-dev
   { has_header zlib.h && has_library z; } || echo zlib1g-dev
   { has_header gtest/gtest.h && has_library gtest; } || echo libgtest-dev
   { has_header gmock/gmock.h && has_library gmock; } || echo libgmock-dev

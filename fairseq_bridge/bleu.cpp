@@ -19,6 +19,10 @@ double ratio(std::int64_t a, std::int64_t b) {
 
 }  // namespace
 
+BleuScorer::BleuScorer(const SpecialTokens& special, Smoothing smoothing) : special_(special) {
+  if (smoothing == Smoothing::kAddOne) matches_ = totals_ = {0, 1, 1, 1};
+}
+
 std::span<const std::int64_t> BleuScorer::trim(std::span<const std::int64_t> tokens) const {
   while (!tokens.empty() && tokens.front() == special_.pad) tokens = tokens.subspan(1);
   while (tokens.size() > 1 && (tokens.back() == special_.eos || tokens.back() == special_.pad)) {
@@ -52,11 +56,12 @@ void BleuScorer::add(std::vector<std::int64_t> reference,
   }
 }
 
-std::string BleuScorer::result_string() const {
+std::string BleuScorer::result_string(int order) const {
   using text::python_fixed;
+  ELBEAM_INVARIANT(order >= 1 && usize(order) <= matches_.size());
   double log_sum = 0.0;
   std::string precisions;
-  for (std::size_t i = 0; i < matches_.size(); ++i) {
+  for (std::size_t i = 0; i < usize(order); ++i) {
     const double precision = ratio(matches_[i], totals_[i]);
     log_sum += std::log(precision);  // -inf where nothing matches: the score is 0 then
     precisions += (i == 0 ? "" : "/") + python_fixed(precision * 100, 1);
@@ -65,8 +70,8 @@ std::string BleuScorer::result_string() const {
       hypothesis_length_ > 0
           ? std::exp(std::min(0.0, 1.0 - ratio(reference_length_, hypothesis_length_)))
           : 0.0;
-  const double score = brevity * std::exp(log_sum / 4) * 100;
-  return concat("BLEU4 = ", python_fixed(score, 2), ", ", precisions,
+  const double score = brevity * std::exp(log_sum / order) * 100;
+  return concat("BLEU", order, " = ", python_fixed(score, 2), ", ", precisions,
                 " (BP=", python_fixed(brevity, 3),
                 ", ratio=", python_fixed(ratio(hypothesis_length_, reference_length_), 3),
                 ", syslen=", hypothesis_length_, ", reflen=", reference_length_, ")");

@@ -14,15 +14,21 @@ namespace elbeam::fairseq {
 
 class BleuScorer {
  public:
-  explicit BleuScorer(const SpecialTokens& special) : special_(special) {}
+  enum class Smoothing {
+    kNone,
+    kAddOne,  // one match more in one try more for 2- to 4-grams: libbleu's bleu_one_init
+  };
+
+  explicit BleuScorer(const SpecialTokens& special, Smoothing smoothing = Smoothing::kNone);
 
   // An unk of the reference matches nothing. Pads are trimmed on the left, pads and eos on the
   // right; a sentence of nothing else keeps one token, as in libbleu.
   void add(std::vector<std::int64_t> reference, const std::vector<std::int64_t>& hypothesis);
 
   // "BLEU4 = 24.55, 63.4/34.5/19.9/9.2 (BP=0.975, ratio=0.976, syslen=402, reflen=412)". Zeros
-  // while nothing has been added (fairseq divides by zero there).
-  std::string result_string() const;
+  // while nothing has been added (fairseq divides by zero there). `order`, 1 to 4, is the longest
+  // n-gram that counts.
+  std::string result_string(int order = 4) const;
 
  private:
   std::span<const std::int64_t> trim(std::span<const std::int64_t> tokens) const;

@@ -28,5 +28,6 @@ inline constexpr std::int64_t kMaxModelWidth = 1 << 20;
 inline constexpr std::int64_t kMaxBeam = 65'536;
 inline constexpr std::int64_t kMaxLogProbBytes = std::int64_t{16} << 30;  // of one step
 inline constexpr std::int64_t kMaxSequenceLength = 1 << 24;
+inline constexpr std::int64_t kMaxLineBytes = std::int64_t{64} << 20;  // of text read as it comes
 
 }  // namespace elbeam::limits

@@ -1,0 +1,170 @@
+#include "fairseq_bridge/score.hpp"
+
+#include <elbeam/generator.hpp>
+
+#include "base/check.hpp"
+#include "fairseq_bridge/argument_parser.hpp"
+#include "fairseq_bridge/bleu.hpp"
+#include "fairseq_bridge/fairseq_log.hpp"
+#include "fairseq_bridge/line_reader.hpp"
+#include "fairseq_bridge/lower_case.hpp"
+#include "fairseq_bridge/output_file.hpp"
+#include "fairseq_bridge/run_tool.hpp"
+#include "text/dictionary.hpp"
+
+#include <cstdint>
+#include <optional>
+
+namespace elbeam::fairseq {
+namespace {
+
+constexpr FlagSpec kFlags[] = {
+    {"--help", "-h", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--ignore-case", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--order", "-o", FlagKind::kInt, Arity::kOne, "", "4", "", ""},
+    {"--ref", "-r", FlagKind::kString, Arity::kOne, "", "", "", ""},
+    {"--sacrebleu", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--sentence-bleu", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--sys", "-s", FlagKind::kString, Arity::kOne, "", "-", "", ""},
+    {"--version", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+};
+
+constexpr char kHelp[] =
+    R"(elbeam-score: BLEU of system output against references, as fairseq-score.
+
+  elbeam-score --sys output.txt --ref reference.txt
+  elbeam-score --ref reference.txt < output.txt
+
+  -s, --sys FILE      system output, a sentence a line; - is standard input [-]
+  -r, --ref FILE      references, a sentence a line
+  -o, --order N       longest n-gram that counts, 1 to 4 [4]
+  --ignore-case       compare in lower case
+  --sentence-bleu     a line for each sentence, smoothed by one
+  -h, --help          this text
+  --version           version of elbeam
+
+Words are what white space separates. Exit codes: 0 done; 2 wrong options; 3 a file was rejected;
+4 out of memory; 130, 143 interrupted; 70 internal error.
+)";
+
+struct ScoreOptions {
+  std::string system;
+  std::string reference;
+  int order = 4;
+  bool ignore_case = false;
+  bool sentence_bleu = false;
+};
+
+// repr() of a string without control characters.
+std::string python_literal(const std::string& text) {
+  const bool has_single = text.find('\'') != std::string::npos;
+  const char quote = has_single && text.find('"') == std::string::npos ? '"' : '\'';
+  std::string out(1, quote);
+  for (const char c : text) {
+    if (c == quote || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + quote;
+}
+
+// What fairseq-score prints before anything else: print(args).
+std::string namespace_line(const ScoreOptions& options) {
+  const auto boolean = [](bool value) { return value ? "True" : "False"; };
+  return concat("Namespace(sys=", python_literal(options.system),
+                ", ref=", python_literal(options.reference), ", order=", options.order,
+                ", ignore_case=", boolean(options.ignore_case),
+                ", sacrebleu=False, sentence_bleu=", boolean(options.sentence_bleu), ")\n");
+}
+
+ScoreOptions score_options(const ParsedFlags& flags) {
+  const std::string extra = flags.data();
+  ELBEAM_CHECK(extra.empty() && flags.unrecognized().empty(), ErrorCode::kUsage,
+               "unrecognized arguments: ", extra.empty() ? flags.unrecognized().front() : extra);
+  ELBEAM_CHECK(flags.text("--ref").has_value(), ErrorCode::kUsage,
+               "the following arguments are required: -r/--ref");
+  ELBEAM_CHECK(!flags.flag("--sacrebleu"), ErrorCode::kUsage, "--sacrebleu is not supported yet");
+  const std::int64_t order = flags.integer("--order").value();
+  ELBEAM_CHECK(order <= 4, ErrorCode::kUsage,
+               "BLEU scores for order > 4 aren't supported: --order ", order);
+  ELBEAM_CHECK(order >= 1, ErrorCode::kUsage, "--order must be at least 1, got ", order);
+  ScoreOptions options;
+  options.system = flags.text("--sys").value();
+  options.reference = flags.text("--ref").value();
+  options.order = static_cast<int>(order);
+  options.ignore_case = flags.flag("--ignore-case");
+  options.sentence_bleu = flags.flag("--sentence-bleu");
+  return options;
+}
+
+class LinePairs {
+ public:
+  explicit LinePairs(const ScoreOptions& options)
+      : system_(options.system), reference_(options.reference), ignore_case_(options.ignore_case) {}
+
+  // Ids of the next pair of lines; false where one of the files ends, as Python's zip().
+  bool next(std::vector<std::int64_t>& system, std::vector<std::int64_t>& reference) {
+    const auto system_line = system_.next();
+    const auto reference_line = reference_.next();
+    if (!system_line || !reference_line) {
+      if (system_line || reference_line) warn_of_rest(system_line.has_value());
+      return false;
+    }
+    system = encode(*system_line);
+    reference = encode(*reference_line);
+    return true;
+  }
+
+  SpecialTokens special() const { return words_.special(); }
+
+ private:
+  std::vector<std::int64_t> encode(const std::string& line) {
+    return words_.encode_line_adding(ignore_case_ ? lower_case(line) : line);
+  }
+
+  void warn_of_rest(bool of_system) const {
+    const LineReader& longer = of_system ? system_ : reference_;
+    const LineReader& shorter = of_system ? reference_ : system_;
+    fairseq_log(LogLevel::kWarning, "fairseq_cli.score",
+                concat(longer.name(), " has more lines than ", shorter.name(), " (",
+                       shorter.lines(), "): the rest is not scored"));
+  }
+
+  LineReader system_;
+  LineReader reference_;
+  text::Dictionary words_;
+  bool ignore_case_;
+};
+
+void score(const ScoreOptions& options) {
+  LinePairs pairs(options);
+  OutputFile output = OutputFile::standard_output();
+  output.append(namespace_line(options));
+  std::vector<std::int64_t> system;
+  std::vector<std::int64_t> reference;
+  if (options.sentence_bleu) {
+    for (std::int64_t i = 0; pairs.next(system, reference); ++i) {
+      BleuScorer scorer(pairs.special(), BleuScorer::Smoothing::kAddOne);
+      scorer.add(reference, system);
+      output.append(concat(i, " ", scorer.result_string(options.order), "\n"));
+      output.flush();
+    }
+  } else {
+    BleuScorer scorer(pairs.special());
+    while (pairs.next(system, reference)) scorer.add(reference, system);
+    output.append(scorer.result_string(options.order) + "\n");
+  }
+  output.flush();
+}
+
+}  // namespace
+
+void run_score(const std::vector<std::string>& arguments) {
+  std::vector<const FlagSpec*> specs;
+  for (const FlagSpec& spec : kFlags) specs.push_back(&spec);
+  const ParsedFlags flags = parse_arguments(arguments, specs);
+  if (flags.flag("--help")) return print_text(kHelp);
+  if (flags.flag("--version")) return print_text(concat("elbeam-score ", version(), "\n"));
+  score(score_options(flags));
+}
+
+}  // namespace elbeam::fairseq

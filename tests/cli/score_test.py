@@ -1,0 +1,87 @@
+"""elbeam-score as a user's shell sees it."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unicodedata
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = pathlib.Path(os.environ.get("ELBEAM_BIN_DIR", ROOT / "build" / "bin")) / "elbeam-score"
+
+
+class Score(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="elbeam-score-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.ref = self.write("ref", "a b c d\ne f g h\n".encode())
+
+    def write(self, name, content):
+        (self.folder / name).write_bytes(content)
+        return str(self.folder / name)
+
+    def run_score(self, *arguments, text=b"a b c d\ne f g h\n", **options):
+        options = {"stdout": subprocess.PIPE, **options}
+        return subprocess.run(
+            [PROGRAM, *arguments], input=text, stderr=subprocess.PIPE, timeout=60, **options
+        )
+
+    def assert_fails(self, status, message, *arguments, **options):
+        result = self.run_score(*arguments, **options)
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertIn("elbeam-score: error: " + message, result.stderr.decode())
+
+    def test_help_and_version(self):
+        self.assertIn(b"--ignore-case", self.run_score("--help").stdout)
+        self.assertRegex(self.run_score("--version").stdout, rb"^elbeam-score \d+\.\d+\.\d+\n$")
+
+    def test_bad_command_lines(self):
+        self.assert_fails(2, "the following arguments are required: -r/--ref")
+        self.assert_fails(2, "unrecognized arguments: x", "x", "-r", self.ref)
+        self.assert_fails(2, "unrecognized arguments: --x", "-r", self.ref, "--x")
+        for order in ("5", "9223372036854775807"):
+            self.assert_fails(2, "BLEU scores for order > 4", "-r", self.ref, "-o", order)
+        for order in ("0", "-1", "-9223372036854775808"):
+            self.assert_fails(2, "--order must be at least 1", "-r", self.ref, "-o", order)
+        for order in ("x", "nan", "1.5", "", "9223372036854775808"):
+            self.assert_fails(2, "argument --order/-o: invalid int", "-r", self.ref, "-o", order)
+        self.assert_fails(2, "--sacrebleu is not supported yet", "-r", self.ref, "--sacrebleu")
+
+    def test_bad_files(self):
+        missing = str(self.folder / "missing")
+        self.assert_fails(3, missing + ": cannot open", "-r", missing)
+        self.assert_fails(3, missing + ": cannot open", "-r", self.ref, "-s", missing)
+        self.assert_fails(3, f"{self.folder}: cannot read", "-r", str(self.folder))
+        self.assert_fails(
+            3, "standard input: line 2, byte 3 is not UTF-8", "-r", self.ref, text=b"a\nb \xff\n"
+        )
+        with open("/dev/full", "wb") as full:
+            self.assert_fails(3, "standard output: cannot write", "-r", self.ref, stdout=full)
+
+    def test_files_of_different_length(self):
+        result = self.run_score("-r", self.ref, text=b"a b c d\n")
+        self.assertEqual(result.returncode, 0)
+        self.assertIn(b"BLEU4 = 100.00", result.stdout)
+        self.assertIn(b"has more lines than standard input (1): the rest is not scored", result.stderr)
+
+    def test_names_are_quoted_as_python_does(self):
+        for name in ("it's", 'say "x"', "both ' and \"", "back\\slash", "ümlaut"):
+            with self.subTest(name=name):
+                reference = self.write(name, b"a b c d\n")
+                first = self.run_score("-r", reference).stdout.decode().splitlines()[0]
+                self.assertIn(f"sys='-', ref={reference!r}, order=4,", first)
+
+    def test_lower_case_of_every_letter(self):
+        # Python's own tables are newer or older than the library's; these letters are in both.
+        letters = [chr(c) for c in range(0x110000) if unicodedata.ucd_3_2_0.category(chr(c))[0] == "L"]
+        reference = self.write("letters", "".join(f"{c.lower()}\n" for c in letters).encode())
+        system = self.write("LETTERS", "".join(f"{c}\n" for c in letters).encode())
+        result = self.run_score("-r", reference, "-s", system, "--ignore-case", "-o", "1")
+        self.assertIn(b"BLEU1 = 100.00, 100.0 ", result.stdout, result.stderr)
+        self.assertIn(f"reflen={len(letters)})".encode(), result.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
