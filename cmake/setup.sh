@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make setup` runs: brings whatever the build lacks, and does nothing when nothing is lacking.
 #
-#   cmake/setup.sh          compiler, CMake, Ninja, Boost, JSON, GoogleTest (Debian); LibTorch (PyPI)
+#   cmake/setup.sh          compiler, CMake, Ninja, Boost, JSON, ICU, sentencepiece, GoogleTest (Debian); LibTorch (PyPI)
 #   cmake/setup.sh lint     the above and clang, clang-format, clang-tidy
 #
 # Environment: ELBEAM_DEPS_DIR         where LibTorch goes (default .deps); may be shared by checkouts
@@ -38,7 +38,9 @@ missing_packages() {
   { has_header boost/program_options.hpp && has_library boost_program_options; } ||
     echo libboost-program-options-dev
   has_header nlohmann/json.hpp || echo nlohmann-json3-dev
-  { has_header unicode/ucasemap.h && has_library icuuc; } || echo libicu-dev
+  has_command pkg-config || echo pkg-config
+  { has_header unicode/uchar.h && has_library icuuc; } || echo libicu-dev
+  { has_header sentencepiece_processor.h && has_library sentencepiece; } || echo libsentencepiece-dev
   { has_header zlib.h && has_library z; } || echo zlib1g-dev
   { has_header gtest/gtest.h && has_library gtest; } || echo libgtest-dev
   { has_header gmock/gmock.h && has_library gmock; } || echo libgmock-dev

@@ -73,7 +73,8 @@ TEST_F(Lines, PostProcessingCountsWords) {
 }
 
 TEST_F(Lines, BpeDecodesSourcesTargetsAndDLines) {
-  options_.bpe = text::BpeOptions{"subword_nmt", "", "@@"};
+  options_.bpe.emplace();
+  options_.bpe->name = "subword_nmt";
   ResultLines lines(options_, {dictionary_, dictionary_, /*has_targets=*/false});
   EXPECT_EQ(lines.add(sentence(), {hypothesis()}),
             "S-7\thund gro<unk>\n"

@@ -78,7 +78,7 @@ TEST(Bpe, BadFiles) {
 }
 
 TEST(Bpe, UnknownNames) {
-  for (const char* name : {"", "foo", "byte_bpe"}) {
+  for (const char* name : {"", "foo", "bert"}) {
     EXPECT_TRUE(throws(ErrorCode::kUsage, "--bpe", [&] { make_bpe(named(name)); }));
   }
 }
