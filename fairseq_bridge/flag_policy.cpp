@@ -2,6 +2,8 @@
 
 #include "base/check.hpp"
 
+#include <set>
+
 namespace elbeam::fairseq {
 namespace {
 
@@ -193,12 +195,26 @@ const FlagPolicy& flag_policy(std::string_view name, const ToolFlags& tool) {
   fail(ErrorCode::kInternal, "option ", name, " has no policy");
 }
 
+std::vector<const FlagSpec*> tool_specs(const ToolFlags& tool) {
+  std::vector<const FlagSpec*> specs;
+  std::set<std::string_view> skipped(tool.absent.begin(), tool.absent.end());
+  for (const FlagSpec& spec : tool.specs) {
+    specs.push_back(&spec);
+    skipped.insert(spec.name);
+  }
+  for (const auto& table : {elbeam_flags(), fairseq_flags()}) {
+    for (const FlagSpec& spec : table) {
+      if (skipped.count(spec.name) == 0) specs.push_back(&spec);
+    }
+  }
+  return specs;
+}
+
 ParsedFlags parse_flags(const std::vector<std::string>& arguments, const ToolFlags& tool) {
   std::vector<const FlagSpec*> specs;
-  for (const FlagSpec& spec : tool.specs) specs.push_back(&spec);
-  for (const FlagSpec& spec : elbeam_flags()) specs.push_back(&spec);
-  for (const FlagSpec& spec : fairseq_flags()) {
-    if (spec.condition.empty()) specs.push_back(&spec);
+  const std::vector<const FlagSpec*> all = tool_specs(tool);
+  for (const FlagSpec* spec : all) {
+    if (spec->condition.empty()) specs.push_back(spec);
   }
   ParsedFlags choices = parse_arguments(arguments, specs);
   if (choices.flag("--help") || choices.flag("--version")) return choices;
@@ -206,8 +222,10 @@ ParsedFlags parse_flags(const std::vector<std::string>& arguments, const ToolFla
   // The options of these tasks are not in the table.
   ELBEAM_CHECK(task == "translation" || task == "language_modeling", ErrorCode::kUsage, "--task ",
                task, " is not supported yet (supported: translation)");
-  for (const FlagSpec& spec : fairseq_flags()) {
-    if (!spec.condition.empty() && condition_holds(spec.condition, choices)) specs.push_back(&spec);
+  for (const FlagSpec* spec : all) {
+    if (!spec->condition.empty() && condition_holds(spec->condition, choices)) {
+      specs.push_back(spec);
+    }
   }
   ParsedFlags flags = parse_arguments(arguments, specs);
   ELBEAM_CHECK(!flags.data().empty(), ErrorCode::kUsage,

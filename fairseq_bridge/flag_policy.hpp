@@ -28,12 +28,17 @@ struct FlagPolicy {
   std::string_view help;
 };
 
-// What a tool other than elbeam-generate has of its own: further options, and policies that stand
-// above those of the table (fairseq-interactive ignores --quiet, for one).
+// What a tool other than elbeam-generate has of its own: further options, or other rows for those
+// of the table; policies that stand above those of the table (fairseq-interactive ignores --quiet,
+// for one); and the options of the table that it has not got.
 struct ToolFlags {
   std::span<const FlagSpec> specs;
   std::span<const FlagPolicy> policies;
+  std::span<const std::string_view> absent;
 };
+
+// The rows that a tool's parser may have: its own, elbeam's and fairseq's.
+std::vector<const FlagSpec*> tool_specs(const ToolFlags& tool);
 
 // Throws Error(kInternal) for a name that has none.
 const FlagPolicy& flag_policy(std::string_view name, const ToolFlags& tool = {});

@@ -3,8 +3,26 @@
 #include "base/check.hpp"
 #include "fairseq_bridge/argument_parser.hpp"
 #include "fairseq_bridge/flag_policy.hpp"
+#include "fairseq_bridge/help.hpp"
 
 namespace elbeam::fairseq {
+namespace {
+
+constexpr std::string_view kUsage =
+    R"(elbeam-generate: translate a fairseq data-bin split with a fairseq model.
+
+  elbeam-generate DATA-BIN --path checkpoint_best.pt [options]
+  elbeam-generate DATA-BIN --path model.pt --beam 5 --remove-bpe > output.txt
+
+The options, the output lines (S-, T-, H-, D-, P-) and the closing score are those of
+fairseq-generate. Results go to standard output, log lines to standard error.
+
+Exit codes: 0 done; 2 wrong options; 3 input or model rejected; 4 out of memory or no such device;
+130, 143 interrupted; 70 internal error.
+
+)";
+
+}  // namespace
 
 CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   const ParsedFlags flags = parse_flags(arguments);
@@ -34,5 +52,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   options.shuffle_seed = static_cast<std::uint32_t>(read_seed(flags) + 1);
   return command_line;
 }
+
+std::string help_text() { return help_text({kUsage, "fairseq-generate", {}}); }
 
 }  // namespace elbeam::fairseq

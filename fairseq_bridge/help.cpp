@@ -1,6 +1,7 @@
-#include "fairseq_bridge/flag_policy.hpp"
+#include "fairseq_bridge/help.hpp"
+
+#include "base/check.hpp"
 #include "fairseq_bridge/flag_table.hpp"
-#include "fairseq_bridge/generate_options.hpp"
 
 #include <boost/program_options.hpp>
 
@@ -13,20 +14,6 @@ namespace elbeam::fairseq {
 namespace {
 
 namespace po = boost::program_options;
-
-constexpr std::string_view kUsage =
-    R"(elbeam-generate: translate a fairseq data-bin split with a fairseq model.
-
-  elbeam-generate DATA-BIN --path checkpoint_best.pt [options]
-  elbeam-generate DATA-BIN --path model.pt --beam 5 --remove-bpe > output.txt
-
-The options, the output lines (S-, T-, H-, D-, P-) and the closing score are those of
-fairseq-generate. Results go to standard output, log lines to standard error.
-
-Exit codes: 0 done; 2 wrong options; 3 input or model rejected; 4 out of memory or no such device;
-130, 143 interrupted; 70 internal error.
-
-)";
 
 std::string description(const FlagSpec& spec, const FlagPolicy& policy) {
   std::string text(policy.help);
@@ -68,41 +55,62 @@ void add(po::options_description& group, const FlagSpec& spec, const FlagPolicy&
   group.add_options()(name.c_str(), semantic, text.c_str());
 }
 
-void add_all(po::options_description& group, std::span<const FlagSpec> specs, FlagStatus status) {
+enum class Origin { kElbeam, kFairseq };
+
+bool is_elbeams(const FlagSpec& spec) {
+  for (const FlagSpec& own : elbeam_flags()) {
+    if (&own == &spec) return true;
+  }
+  return false;
+}
+
+void add_all(po::options_description& group, const ToolFlags& tool, Origin origin,
+             FlagStatus status) {
   std::set<std::string_view> seen;  // conditional options may have several rows
-  for (const FlagSpec& spec : specs) {
-    const FlagPolicy& policy = flag_policy(spec.name);
-    const bool other_task = spec.condition == "task=language_modeling";
+  for (const FlagSpec* spec : tool_specs(tool)) {
+    if (is_elbeams(*spec) != (origin == Origin::kElbeam)) continue;
+    const FlagPolicy& policy = flag_policy(spec->name, tool);
+    const bool other_task = spec->condition == "task=language_modeling";
     if (other_task && status == FlagStatus::kImplemented) continue;  // translation's row is shown
-    if (policy.status == status && seen.insert(spec.name).second) add(group, spec, policy);
+    if (policy.status == status && seen.insert(spec->name).second) add(group, *spec, policy);
   }
 }
 
-}  // namespace
-
-std::string help_text() {
-  constexpr unsigned kLineLength = 100;
-  po::options_description own("elbeam's own options", kLineLength);
-  add_all(own, elbeam_flags(), FlagStatus::kImplemented);
-  po::options_description implemented("fairseq-generate's options", kLineLength);
-  add_all(implemented, fairseq_flags(), FlagStatus::kImplemented);
-  po::options_description not_built(
-      "Not supported yet (exit code 2 where they would have an effect)", kLineLength);
-  add_all(not_built, elbeam_flags(), FlagStatus::kNotBuilt);
-  add_all(not_built, fairseq_flags(), FlagStatus::kNotBuilt);
-  std::ostringstream out;
-  out << kUsage << own << '\n' << implemented << '\n' << not_built << '\n';
-  out << "Accepted without effect, as in fairseq-generate:\n";
+// Their names in lines of a page's width.
+std::string without_effect(const ToolFlags& tool) {
+  std::set<std::string_view> names;
+  for (const FlagSpec* spec : tool_specs(tool)) {
+    if (flag_policy(spec->name, tool).status == FlagStatus::kNoEffect) names.insert(spec->name);
+  }
+  std::string text;
   std::string line = " ";
-  for (const std::string_view name : flags_without_effect()) {
+  for (const std::string_view name : names) {
     if (line.size() + name.size() >= 100) {
-      out << line << '\n';
+      text += line + "\n";
       line = " ";
     }
     line += " ";
     line += name;
   }
-  out << line << '\n';
+  return text + line + "\n";
+}
+
+}  // namespace
+
+std::string help_text(const ToolHelp& tool) {
+  constexpr unsigned kLineLength = 100;
+  po::options_description own("elbeam's own options", kLineLength);
+  add_all(own, tool.flags, Origin::kElbeam, FlagStatus::kImplemented);
+  po::options_description implemented(concat(tool.fairseq_tool, "'s options"), kLineLength);
+  add_all(implemented, tool.flags, Origin::kFairseq, FlagStatus::kImplemented);
+  po::options_description not_built("Not supported (exit code 2 where they would have an effect)",
+                                    kLineLength);
+  add_all(not_built, tool.flags, Origin::kElbeam, FlagStatus::kNotBuilt);
+  add_all(not_built, tool.flags, Origin::kFairseq, FlagStatus::kNotBuilt);
+  std::ostringstream out;
+  out << tool.usage << own << '\n' << implemented << '\n' << not_built << '\n';
+  out << "Accepted without effect, as in " << tool.fairseq_tool << ":\n"
+      << without_effect(tool.flags);
   return out.str();
 }
 

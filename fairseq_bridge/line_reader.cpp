@@ -21,7 +21,8 @@ constexpr std::size_t kBlockBytes = 1 << 16;
 LineReader::LineReader(const std::string& path)
     : name_(path == "-" ? "standard input" : path),
       fd_(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC)),
-      owned_(path != "-") {
+      owned_(path != "-"),
+      ends_(path == "-" ? "\n" : "\r\n") {
   ELBEAM_CHECK(fd_ >= 0, ErrorCode::kIo, path, ": cannot open: ", std::strerror(errno));
 }
 
@@ -64,7 +65,7 @@ std::optional<std::string> LineReader::next() {
       after_return_ = false;
       if (buffer_[begin_] == '\n') scanned_ = ++begin_;
     }
-    const std::size_t end = buffer_.find_first_of("\r\n", scanned_);
+    const std::size_t end = buffer_.find_first_of(ends_, scanned_);
     if (end != std::string::npos) {
       after_return_ = buffer_[end] == '\r';
       return take(end - begin_, 1);

@@ -17,10 +17,11 @@ class LineReader {
   LineReader(const LineReader&) = delete;
   LineReader& operator=(const LineReader&) = delete;
 
-  // The next line without its end, which is \n, \r or \r\n as in Python's text mode; nothing at the
-  // end of the input. Returns a line as soon as its end has been read. Throws Error: kIo; kFormat,
-  // with line and byte, for bytes that are not UTF-8; kLimit for a line above
-  // limits::kMaxLineBytes; kInterrupted for a signal that came while it waited.
+  // The next line without its end; nothing at the end of the input. As in Python's text mode a line
+  // of a file ends with \n, \r or \r\n, and one of standard input with \n alone. Returns a line as
+  // soon as its end has been read. Throws Error: kIo; kFormat, with line and byte, for bytes that
+  // are not UTF-8; kLimit for a line above limits::kMaxLineBytes; kInterrupted for a signal that
+  // came while it waited.
   std::optional<std::string> next();
 
   const std::string& name() const noexcept { return name_; }
@@ -33,6 +34,7 @@ class LineReader {
   std::string name_;  // for messages
   int fd_;
   bool owned_;
+  const char* ends_;  // bytes that end a line
   std::string buffer_;
   std::size_t begin_ = 0;      // of the next line in buffer_
   std::size_t scanned_ = 0;    // there is no line end in [begin_, scanned_)

@@ -24,6 +24,39 @@ DataOptions data_options(const ParsedFlags& flags) {
   return data;
 }
 
+// The options of --bpe exist only with the encodings that have them.
+std::optional<text::BpeOptions> bpe_options(const ParsedFlags& flags) {
+  const auto name = flags.text("--bpe");
+  if (!name) return std::nullopt;
+  text::BpeOptions bpe;
+  bpe.name = *name;
+  // OmegaConf's "???" stands for a value that is missing.
+  const auto file = [&flags](std::string_view option) {
+    const std::string path = flags.text(option).value_or("");
+    return path == "???" ? std::string() : path;
+  };
+  if (*name == "gpt2") {
+    ELBEAM_CHECK(flags.given("--gpt2-encoder-json"), ErrorCode::kUsage,
+                 "--bpe gpt2 needs --gpt2-encoder-json FILE: elbeam downloads nothing");
+    bpe.gpt2_encoder_json = file("--gpt2-encoder-json");
+    if (flags.given("--gpt2-vocab-bpe")) bpe.gpt2_vocab_bpe = file("--gpt2-vocab-bpe");
+  } else if (*name == "subword_nmt") {
+    bpe.codes = file("--bpe-codes");
+    bpe.bpe_separator = flags.text("--bpe-separator").value();
+  } else if (*name == "fastbpe") {
+    bpe.codes = file("--bpe-codes");
+  } else if (*name == "sentencepiece") {
+    bpe.sentencepiece_model = file("--sentencepiece-model");
+  } else if (*name == "byte_bpe") {
+    bpe.sentencepiece_model = file("--sentencepiece-model-path");
+  } else if (*name == "hf_byte_bpe") {
+    bpe.hf_vocab = file("--bpe-vocab");
+    bpe.hf_merges = file("--bpe-merges");
+    bpe.hf_add_prefix_space = flags.flag("--bpe-add-prefix-space");
+  }
+  return bpe;
+}
+
 }  // namespace
 
 std::int64_t required_int(const ParsedFlags& flags, std::string_view name) {
@@ -102,17 +135,7 @@ OutputOptions read_output_options(const ParsedFlags& flags) {
                  "--post-process must not be empty");
     text::validate_post_process(*output.post_process);
   }
-  if (const auto name = flags.text("--bpe")) {
-    text::BpeOptions bpe;
-    bpe.name = *name;
-    if (*name == "gpt2") {
-      ELBEAM_CHECK(flags.given("--gpt2-encoder-json"), ErrorCode::kUsage,
-                   "--bpe gpt2 needs --gpt2-encoder-json FILE: elbeam downloads nothing");
-      bpe.gpt2_encoder_json = flags.text("--gpt2-encoder-json").value();
-    }
-    if (*name == "subword_nmt") bpe.bpe_separator = flags.text("--bpe-separator").value();
-    output.bpe = bpe;
-  }
+  output.bpe = bpe_options(flags);
   output.results_path = flags.text("--results-path");
   output.quiet = flags.flag("--quiet");
   output.json = flags.flag("--json");

@@ -30,6 +30,7 @@ std::vector<std::int64_t> without(std::vector<std::int64_t> tokens, std::int64_t
 struct Texts {
   std::string source;
   std::string target;
+  std::string notes;                     // lines before the hypotheses
   std::vector<std::string> words;        // of each hypothesis, after --post-process
   std::vector<std::string> detokenized;  // the same after --bpe
 };
@@ -38,6 +39,7 @@ std::string fairseq_lines(std::int64_t id, const Texts& texts, bool has_target,
                           const std::vector<Hypothesis>& hypotheses) {
   std::string lines = concat("S-", id, "\t", texts.source, "\n");
   if (has_target) lines += concat("T-", id, "\t", texts.target, "\n");
+  lines += texts.notes;
   for (std::size_t i = 0; i < hypotheses.size(); ++i) {
     const std::string score =
         text::python_repr(static_cast<double>(to_base_2(hypotheses[i].score)));
@@ -103,6 +105,30 @@ void ResultLines::count(const Sentence& sentence, const std::vector<std::int64_t
   }
   std::vector<std::int64_t> reference = word_ids_.encode_line_adding(target_text);
   scorer_.add(std::move(reference), word_ids_.encode_line_adding(hypothesis_text));
+}
+
+std::string ResultLines::encode(const std::string& line) const {
+  return bpe_ ? bpe_->encode(line) : line;
+}
+
+std::string ResultLines::add_interactive(const Sentence& sentence,
+                                         const std::vector<Hypothesis>& hypotheses,
+                                         const InteractiveLines& extra) {
+  const std::int64_t pad = target_dictionary_.special().pad;
+  Texts texts;
+  texts.source = post_processed(source_dictionary_.string(without(sentence.source, pad)));
+  texts.notes =
+      concat("W-", sentence.id, "\t", text::python_fixed(extra.seconds, 3), "\tseconds\n");
+  for (const auto& constraint : extra.constraints) {
+    texts.notes += concat("C-", sentence.id, "\t",
+                          post_processed(target_dictionary_.string(constraint)), "\n");
+  }
+  for (const Hypothesis& hypothesis : hypotheses) {
+    texts.words.push_back(target_words(hypothesis.tokens, /*escape_unk=*/false));
+    texts.detokenized.push_back(detokenize(texts.words.back()));
+  }
+  return options_.json ? json_line(sentence.id, texts, /*has_target=*/false, hypotheses)
+                       : fairseq_lines(sentence.id, texts, /*has_target=*/false, hypotheses);
 }
 
 std::string ResultLines::add(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses) {

@@ -26,6 +26,12 @@ struct ResultSymbols {
   std::vector<std::int64_t> hidden{};  // Task::hidden_tokens()
 };
 
+// What fairseq-interactive prints of a sentence besides.
+struct InteractiveLines {
+  double seconds = 0.0;                                  // W-
+  std::vector<std::vector<std::int64_t>> constraints{};  // C-
+};
+
 // Not thread-safe. The options and the dictionaries must outlive it.
 class ResultLines {
  public:
@@ -36,6 +42,14 @@ class ResultLines {
   // --quiet. Counts the first hypothesis towards the score. Throws Error(kModel) for text that
   // --bpe cannot decode.
   std::string add(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses);
+
+  // The lines of one sentence as fairseq-interactive prints them: S- as the model saw it, W-, C-,
+  // no T-. Throws as add().
+  std::string add_interactive(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses,
+                              const InteractiveLines& extra);
+
+  // Plain text to what the dictionaries know: --tokenizer and --bpe.
+  std::string encode(const std::string& line) const;
 
   std::string score() const { return scorer_.result_string(); }
 

@@ -6,6 +6,7 @@
 
 #include "fairseq_bridge/batching.hpp"
 #include "fairseq_bridge/generation_dataset.hpp"
+#include "fairseq_bridge/inference_dataset.hpp"
 #include "fairseq_bridge/language_pair_dataset.hpp"
 #include "text/dictionary.hpp"
 
@@ -56,6 +57,9 @@ class Task {
   // build_dataset_for_inference: the sample of one line of fairseq-interactive that the source
   // dictionary encoded, eos included.
   virtual Sentence inference_sample(std::int64_t id, std::vector<std::int64_t> line) const = 0;
+
+  // In which order its build_dataset_for_inference batches the lines.
+  virtual InferenceOrder inference_order() const { return InferenceOrder::kByLength; }
 
   // What fairseq's task.inference_step hands to the generator for these rows. Throws Error(kUsage)
   // for a prefix_size without targets.

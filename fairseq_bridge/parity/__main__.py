@@ -3,8 +3,10 @@
     python3 -m fairseq_bridge.parity -- DATA --path CKPT --cpu ...      # runs both, same flags
     python3 -m fairseq_bridge.parity --from-golden DIR                  # elbeam against a golden
     python3 -m fairseq_bridge.parity --golden DIR -- DATA --path CKPT   # writes a golden into DIR
+    python3 -m fairseq_bridge.parity --interactive -- DATA --path CKPT --input FILE ...
 
-With --golden, paths in the flags are relative to DIR.
+With --interactive both are fairseq-interactive's programs: lines come from --input, times are not
+compared, and a difference of tokens is not scored again. With --golden, paths in the flags are relative to DIR.
 
 Equal means: the tokens of every hypothesis, its score within 1e-5, the P- values within their last
 digit, the S-, T-, D- and A- lines, the print order and the closing line. Where tokens differ, both
@@ -34,7 +36,12 @@ def parse_arguments(arguments):
         metavar="PY",
         help="Python with stock fairseq (default: $ELBEAM_REFERENCE_PYTHON)",
     )
-    parser.add_argument("--elbeam", default="build/bin/elbeam-generate", metavar="BIN")
+    parser.add_argument(
+        "--interactive", action="store_true", help="fairseq-interactive and elbeam-interactive"
+    )
+    parser.add_argument(
+        "--elbeam", metavar="BIN", help="default: build/bin/elbeam-generate, or -interactive"
+    )
     parser.add_argument(
         "--elbeam-flags", default="", metavar="FLAGS", help="more flags for elbeam, one string"
     )
@@ -59,6 +66,8 @@ def parse_arguments(arguments):
     options, flags = parser.parse_args(arguments[:place]), arguments[place + 1 :]
     if bool(flags) == bool(options.from_golden):
         parser.error("give fairseq-generate's arguments after --, or --from-golden")
+    if options.interactive and (options.golden or options.from_golden):
+        parser.error("--interactive keeps no goldens")
     if options.golden and (options.stock or options.from_golden):
         parser.error("--golden runs stock itself; leave --stock and --from-golden out")
     if not options.reference_python and not (options.stock or options.from_golden):
@@ -76,7 +85,8 @@ class Job:
         self.folder = options.golden or options.from_golden or None  # None: the current folder
         self.flags = flags
         self.facts = {}
-        self.binary = pathlib.Path(options.elbeam).resolve()
+        self.tool = "interactive" if options.interactive else "generate"
+        self.binary = pathlib.Path(options.elbeam or f"build/bin/elbeam-{self.tool}").resolve()
         self.extra = shlex.split(options.elbeam_flags)
         self.model = pathlib.Path(options.elbeam_path).resolve() if options.elbeam_path else None
 
@@ -91,7 +101,7 @@ class Job:
         if options.stock:
             return golden.read_stock(options.stock)
         reference = run.reference_facts(options.reference_python)
-        stock = run.run_stock(options.reference_python, self.flags, self.folder)
+        stock = run.run_stock(options.reference_python, self.flags, self.folder, self.tool)
         self.facts.update(reference)
         self.facts["stock_run"] = {"seconds": stock.seconds, "peak_rss_bytes": stock.peak_rss_bytes}
         if options.golden:
@@ -116,6 +126,10 @@ class Job:
         if not python:
             for difference in differences:
                 difference.why = difference.why or "not proven: ELBEAM_REFERENCE_PYTHON is not set"
+            return
+        if self.tool == "interactive":
+            for difference in differences:
+                difference.why = difference.why or "not proven: no data to score again"
             return
         whole = run.without_post_process(self.flags)
         if whole is not None:

@@ -14,7 +14,7 @@ POSITIONAL_TOLERANCE = 1e-4 + 1e-9  # P- lines have four decimals: one unit in t
 
 @dataclasses.dataclass
 class Difference:
-    # "missing" "extra" "source" "target" "count" "tokens" "score" "positional" "detokenized"
+    # "missing" "extra" "source" "target" "time" "constraints" "count" "tokens" "score" "positional" "detokenized"
     # "alignment" "order" "tail"
     kind: str
     sentence: typing.Optional[int]  # None: the difference belongs to the whole output
@@ -97,6 +97,10 @@ def _compare_sentence(result, sentence_id, stock, elbeam, score_tolerance):
         differ("source", None, stock.source, elbeam.source)
     if stock.target != elbeam.target:
         differ("target", None, stock.target, elbeam.target)
+    if stock.timed != elbeam.timed:
+        differ("time", None, stock.timed, elbeam.timed)
+    if stock.constraints != elbeam.constraints:
+        differ("constraints", None, stock.constraints, elbeam.constraints)
     if len(stock.hypotheses) != len(elbeam.hypotheses):
         differ("count", None, len(stock.hypotheses), len(elbeam.hypotheses))
     for rank, (one, other) in enumerate(zip(stock.hypotheses, elbeam.hypotheses)):

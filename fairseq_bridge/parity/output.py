@@ -1,4 +1,5 @@
-"""The lines that fairseq-generate writes to stdout, as data (fairseq_cli/generate.py, _main)."""
+"""The lines that fairseq-generate and fairseq-interactive write to stdout, as data
+(fairseq_cli/generate.py, _main; fairseq_cli/interactive.py, main)."""
 
 import dataclasses
 import re
@@ -7,6 +8,7 @@ import typing
 from . import ParityError
 
 LINE = re.compile(r"^([A-Z])-(\d+)(?:_(\d+))?\t(.*)$")
+TIME = re.compile(r"^\d+\.\d{3}\tseconds$")
 
 
 @dataclasses.dataclass
@@ -31,6 +33,8 @@ class Hypothesis:
 class Sentence:
     source: typing.Optional[str] = None
     target: typing.Optional[str] = None
+    timed: bool = False  # fairseq-interactive prints a W- line with a time
+    constraints: list[str] = dataclasses.field(default_factory=list)  # C- lines
     hypotheses: list[Hypothesis] = dataclasses.field(default_factory=list)
 
 
@@ -38,7 +42,7 @@ class Sentence:
 class Output:
     sentences: dict[int, Sentence]  # in the order of printing
     tail: list[str]  # "Generate test with beam=5: ..."
-    lines: list[str]  # everything, as printed
+    lines: list[str]  # everything, as printed but for the times of W- lines
 
     @property
     def order(self):
@@ -64,6 +68,8 @@ def parse(text, name):
         if sentence_id != current and sentence_id in result.sentences:
             raise ParityError(f"{name}, line {number}: sentence {sentence_id} came before already")
         current = sentence_id
+        if kind == "W" and TIME.match(fields):
+            result.lines[number - 1] = f"W-{sentence_id}\tTIME\tseconds"
         sentence = result.sentences.setdefault(sentence_id, Sentence())
         try:
             _add_line(sentence, kind, fields)
@@ -77,6 +83,12 @@ def _add_line(sentence, kind, fields):
         sentence.source = fields
     elif kind == "T":
         sentence.target = fields
+    elif kind == "W":
+        if not TIME.match(fields):
+            raise ValueError("no time in seconds")
+        sentence.timed = True
+    elif kind == "C":
+        sentence.constraints.append(fields)
     elif kind == "H":
         score, text = fields.split("\t", 1)
         float(score)

@@ -64,21 +64,23 @@ def reference_environment():
     return {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
 
 
-def run_stock(python, flags, folder):
+def run_stock(python, flags, folder, tool="generate"):
+    """tool: "generate" or "interactive"."""
     return run(
-        [python, "-m", "fairseq_cli.generate", *flags],
+        [python, "-m", f"fairseq_cli.{tool}", *flags],
         folder,
-        "stock fairseq-generate",
+        f"stock fairseq-{tool}",
         reference_environment(),
     )
 
 
 def run_elbeam(binary, flags, extra_flags, model, folder):
-    """extra_flags: elbeam's own (--engine, --attention, ...). model: replaces --path, or None."""
+    """binary: elbeam-generate or elbeam-interactive. extra_flags: elbeam's own (--engine,
+    --attention, ...). model: replaces --path, or None."""
     flags = list(flags)
     if model is not None:
         flags = replace_path(flags, model)
-    return run([binary, *flags, *extra_flags], folder, "elbeam-generate")
+    return run([binary, *flags, *extra_flags], folder, pathlib.Path(binary).name)
 
 
 def replace_path(flags, model):

@@ -1,6 +1,8 @@
 """The other command line tools against stored outputs of stock fairseq's: tests/data/tools/commands.json.
 
-Usage: tools_test.py FOLDER, where the programs are. elbeam-score has to print the same bytes.
+Usage: tools_test.py FOLDER, where the programs are. elbeam-score has to print the same bytes;
+elbeam-interactive the same lines in the same order, but for the last digits of scores (those of
+fairseq_bridge.parity) and the times of W- lines.
 """
 
 import json
@@ -12,13 +14,19 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
+sys.path.insert(0, str(ROOT))
+
+from fairseq_bridge.parity import compare, output  # noqa: E402
+
+# elbeam-interactive is held to stock in each of these ways.
+WAYS = (("--attention", "mha"), ("--attention", "el"), ("--threads", "1"))
 
 
-def run(programs, case):
+def run(programs, case, flags=()):
     """The finished process of a case, run in tests/data, where its paths begin."""
     with open(DATA / case["stdin"] if "stdin" in case else os.devnull, "rb") as stdin:
         return subprocess.run(
-            [programs / f"elbeam-{case['tool']}", *case["arguments"]],
+            [programs / f"elbeam-{case['tool']}", *case["arguments"], *flags],
             stdin=stdin, capture_output=True, timeout=300, check=False, cwd=DATA,
         )
 
@@ -31,9 +39,22 @@ class Tools(unittest.TestCase):
     def check(self, case):
         stock = (DATA / "tools" / f"{case['name']}.txt").read_bytes()
         self.assertTrue(stock)
-        result = run(self.programs, case)
-        self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertEqual(result.stdout.decode(), stock.decode())
+        for flags in WAYS if case["tool"] == "interactive" else ((),):
+            with self.subTest(flags=flags):
+                result = run(self.programs, case, flags)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                getattr(self, "check_" + case["tool"])(stock.decode(), result.stdout.decode())
+
+    def check_score(self, stock, ours):
+        self.assertEqual(ours, stock)
+
+    def check_interactive(self, stock, ours):
+        stock, ours = output.parse(stock, "stock"), output.parse(ours, "elbeam-interactive")
+        self.assertGreater(len(stock.sentences), 0)
+        self.assertEqual(compare.compare(stock, ours).differences, [])
+        # Beside the digits of scores: the same lines, W- and C- among them, at the same places.
+        self.assertEqual([line.split("\t")[0] for line in ours.lines],
+                         [line.split("\t")[0] for line in stock.lines])
 
 
 def main():

@@ -1,0 +1,202 @@
+#include "fairseq_bridge/interactive.hpp"
+
+#include "base/check.hpp"
+#include "base/checked_math.hpp"
+#include "fairseq_bridge/batching.hpp"
+#include "fairseq_bridge/fairseq_log.hpp"
+#include "fairseq_bridge/inference_dataset.hpp"
+#include "fairseq_bridge/interrupt.hpp"
+#include "fairseq_bridge/result_lines.hpp"
+#include "fairseq_bridge/run_tool.hpp"
+#include "text/python_format.hpp"
+#include "text/python_string.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <utility>
+
+namespace elbeam::fairseq {
+namespace {
+
+constexpr char kLogger[] = "fairseq_cli.interactive";
+constexpr std::uint32_t kShuffleSeed = 1;  // get_batch_iterator's default: --seed does not reach it
+
+using Clock = std::chrono::steady_clock;
+using Tokens = std::vector<std::int64_t>;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// str.split("\t").
+std::vector<std::string> split_at_tabs(const std::string& line) {
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0;;) {
+    const std::size_t end = line.find('\t', begin);
+    parts.push_back(line.substr(begin, end - begin));
+    if (end == std::string::npos) return parts;
+    begin = end + 1;
+  }
+}
+
+// The lines of one block, encoded.
+struct Block {
+  std::vector<InferenceDataset::Line> lines;
+  std::vector<std::vector<Tokens>> constraints;  // of each line; empty without --constraints
+};
+
+class Session {
+ public:
+  Session(const InteractiveJob& job, OutputFile& output)
+      : job_(job),
+        output_(output),
+        lines_(job.options.output, {job.task.source_dictionary(), job.task.target_dictionary(),
+                                    /*has_targets=*/false, job.task.hidden_tokens()}),
+        size_limits_(job.task.size_limits(job.generator.model_info())) {
+    size_limits_.skip_invalid = job.options.skip_invalid_size;
+  }
+
+  void translate(const std::vector<std::string>& lines) {
+    Block block = encode(lines);
+    const InferenceDataset dataset(std::move(block.lines), job_.task.inference_order());
+    const auto order = filter_by_size(dataset, dataset.ordered_indices(kShuffleSeed), size_limits_);
+    std::vector<std::string> results(lines.size());  // of each line; "" where it was skipped
+    for (const auto& batch : batch_by_size(dataset, order, job_.options.batch)) {
+      translate_batch(collate(dataset, batch, job_.task.source_dictionary().special().pad),
+                      block.constraints, results);
+    }
+    for (const std::string& result : results) output_.append(result);
+    output_.flush();
+    first_id_ += ssize(lines.size());
+  }
+
+  double seconds() const { return seconds_; }
+
+ private:
+  Block encode(const std::vector<std::string>& lines) const {
+    Block block;
+    for (const std::string& line : lines) {
+      const std::int64_t id = ssize(block.lines.size());
+      if (!job_.options.constraints) {
+        block.lines.push_back(encode_source(id, line));
+        continue;
+      }
+      const std::vector<std::string> parts = split_at_tabs(line);
+      block.lines.push_back(encode_source(id, parts.front()));
+      std::vector<Tokens>& constraints = block.constraints.emplace_back();
+      for (std::size_t i = 1; i < parts.size(); ++i) {
+        constraints.push_back(job_.task.target_dictionary().encode_line(lines_.encode(parts[i])));
+        constraints.back().pop_back();  // eos
+      }
+    }
+    return block;
+  }
+
+  InferenceDataset::Line encode_source(std::int64_t id, const std::string& line) const {
+    Tokens tokens = job_.task.source_dictionary().encode_line(lines_.encode(line));
+    const std::int64_t size = ssize(tokens.size());
+    return {job_.task.inference_sample(id, std::move(tokens)).source, size};
+  }
+
+  void translate_batch(std::vector<Sentence> rows,
+                       const std::vector<std::vector<Tokens>>& constraints,
+                       std::vector<std::string>& results) {
+    GenerateRequest request = job_.task.request(rows, {});
+    if (!constraints.empty()) {
+      for (const Sentence& row : rows) request.constraints.push_back(constraints[usize(row.id)]);
+    }
+    const Clock::time_point start = Clock::now();
+    const std::vector<SentenceResult> found = generate(request);
+    const double seconds = seconds_since(start);
+    seconds_ += seconds;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto line = usize(rows[i].id);
+      InteractiveLines extra;
+      extra.seconds = seconds / static_cast<double>(rows.size());
+      if (!constraints.empty()) extra.constraints = constraints[line];
+      rows[i].id += first_id_;
+      results[line] = lines_.add_interactive(rows[i], found[i].hypotheses, extra);
+    }
+  }
+
+  std::vector<SentenceResult> generate(const GenerateRequest& request) const {
+    const DecodingScope scope;
+    return job_.generator.generate(request, job_.options.search);
+  }
+
+  const InteractiveJob& job_;
+  OutputFile& output_;
+  ResultLines lines_;
+  SizeLimits size_limits_;
+  std::int64_t first_id_ = 0;  // of the block
+  double seconds_ = 0.0;
+};
+
+// The next lines, stripped as Python strips; fewer than `size` at the end of the input.
+std::vector<std::string> read_block(LineReader& input, std::int64_t size) {
+  std::vector<std::string> lines;
+  while (ssize(lines.size()) < size) {
+    const auto line = input.next();
+    if (!line) break;
+    lines.emplace_back(text::strip(*line));
+  }
+  return lines;
+}
+
+}  // namespace
+
+void translate_lines(const InteractiveJob& job, LineReader& input, OutputFile& output) {
+  const Clock::time_point start = Clock::now();
+  Session session(job, output);
+  for (;;) {
+    const auto lines = read_block(input, job.options.buffer_size);
+    if (lines.empty()) break;
+    session.translate(lines);
+  }
+  fairseq_log(LogLevel::kInfo, kLogger,
+              concat("Total time: ", text::python_fixed(seconds_since(start), 3),
+                     " seconds; translation time: ", text::python_fixed(session.seconds(), 3)));
+}
+
+namespace {
+
+void translate(const InteractiveOptions& options) {
+  for (const Quirk quirk : options.warn_about) {
+    fairseq_log(LogLevel::kWarning, kLogger, std::string(quirk_row(quirk).warning));
+  }
+  // Opened first: a wrong name must not cost the time to load a model.
+  LineReader input(options.input);
+  const std::unique_ptr<Task> task = make_task(options.task);
+  LoadOptions load = options.load;
+  task->complete(load);
+  fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
+  const Generator generator(load);
+  if (options.constraints) {
+    fairseq_log(LogLevel::kWarning, kLogger,
+                "NOTE: Constrained decoding currently assumes a shared subword vocabulary.");
+  }
+  if (options.buffer_size > 1) {
+    fairseq_log(LogLevel::kInfo, kLogger, concat("Sentence buffer size: ", options.buffer_size));
+  }
+  fairseq_log(LogLevel::kInfo, kLogger, "NOTE: hypothesis and token scores are output in base 2");
+  fairseq_log(LogLevel::kInfo, kLogger, "Type the input sentence and press return:");
+  OutputFile output = OutputFile::standard_output();
+  translate_lines({options, generator, *task}, input, output);
+}
+
+}  // namespace
+
+void run_interactive(const std::vector<std::string>& arguments) {
+  const InteractiveCommand command = parse_interactive(arguments);
+  switch (command.action) {
+    case InteractiveAction::kHelp:
+      return print_text(interactive_help());
+    case InteractiveAction::kVersion:
+      return print_text(concat("elbeam-interactive ", version(), "\n"));
+    case InteractiveAction::kTranslate:
+      return translate(command.options);
+  }
+}
+
+}  // namespace elbeam::fairseq

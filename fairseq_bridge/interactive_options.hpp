@@ -1,0 +1,43 @@
+// The command line of elbeam-interactive, understood: fairseq-interactive's options and elbeam's.
+#pragma once
+
+#include <elbeam/options.hpp>
+
+#include "fairseq_bridge/batching.hpp"
+#include "fairseq_bridge/compat.hpp"
+#include "fairseq_bridge/option_groups.hpp"
+#include "fairseq_bridge/task.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace elbeam::fairseq {
+
+struct InteractiveOptions {
+  LoadOptions load;
+  SearchOptions search;
+  TaskOptions task;
+  BatchLimits batch;
+  OutputOptions output;
+  std::string input = "-";       // --input
+  std::int64_t buffer_size = 1;  // lines a block
+  bool skip_invalid_size = false;
+  bool constraints = false;       // --constraints: what follows a TAB must occur in the output
+  std::vector<Quirk> warn_about;  // quirks of --compat that the options run into
+};
+
+enum class InteractiveAction { kTranslate, kHelp, kVersion };
+
+struct InteractiveCommand {
+  InteractiveAction action = InteractiveAction::kTranslate;
+  InteractiveOptions options;  // meaningful for kTranslate
+};
+
+// Throws Error as parse_command_line of elbeam-generate does.
+InteractiveCommand parse_interactive(const std::vector<std::string>& arguments);
+
+// The text of --help.
+std::string interactive_help();
+
+}  // namespace elbeam::fairseq
