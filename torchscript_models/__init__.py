@@ -7,7 +7,7 @@ parameters keep fairseq's state-dict names, and three extra files: ``config.json
 scripted modules do not show, ``dict.src.txt`` and ``dict.tgt.txt`` with one symbol a line,
 line = id.
 
-checkpoint.py loads without running code of the file; wrapper.py has what is scripted; records.py
-leaves the exporting machine's paths out; verify.py holds the result against stock fairseq;
-export.py is the command.
+checkpoint.py loads without running code of the file; wrapper.py and adaptive.py have what is
+scripted; records.py leaves the exporting machine's paths out; verify.py holds the result against
+stock fairseq; export.py is the command.
 """

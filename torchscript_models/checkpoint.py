@@ -190,11 +190,11 @@ def _build(source: Source, state: dict[str, Any]) -> tuple[Any, Any, Any, int]:
 
 
 def _positions(model: torch.nn.Module) -> tuple[int, int]:
-    longest_source = model.max_positions()
-    longest_target = int(model.max_decoder_positions())
-    return int(
-        longest_source[0] if isinstance(longest_source, tuple) else longest_source
-    ), longest_target
+    longest = model.max_positions()
+    if isinstance(longest, dict):  # of a multilingual model: the pair that is exported
+        longest = next(iter(longest.values()))
+    source = longest[0] if isinstance(longest, tuple) else longest
+    return int(source), int(model.max_decoder_positions())
 
 
 def _check_kind(path: str, model: torch.nn.Module) -> None:
@@ -203,8 +203,6 @@ def _check_kind(path: str, model: torch.nn.Module) -> None:
         model.decoder, "reorder_incremental_state_scripting"
     ):
         raise ExportError(f"{path}: {kind} has no incremental decoder; it cannot be exported")
-    if getattr(model.decoder, "adaptive_softmax", None) is not None:
-        raise ExportError(f"{path}: {kind} with adaptive softmax cannot be exported")
 
 
 def _sha256(path: str) -> str:

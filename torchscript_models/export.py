@@ -45,7 +45,7 @@ def describe(loaded: LoadedModel) -> dict[str, Any]:
     model, target = loaded.config["model"], loaded.target_dictionary
     return {
         "format_version": FORMAT_VERSION,
-        "kind": "seq2seq" if hasattr(loaded.model, "encoder") else "decoder_only",
+        "kind": "seq2seq" if hasattr(loaded.model, "encoder") else "lm",
         **loaded.config,
         "architecture": model.get("arch") or model.get("_name"),
         "activation": model.get("activation_fn") or "relu",
@@ -73,6 +73,18 @@ def extra_files(loaded: LoadedModel) -> dict[str, str]:
     }
 
 
+def _scripted(loaded: LoadedModel) -> torch.jit.ScriptModule:
+    try:
+        return torch.jit.script(wrap(loaded.model))
+    except Exception as error:  # whatever of the model's Python TorchScript has no counterpart for
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise ExportError(
+            f"TorchScript cannot express {type(loaded.model).__name__} with "
+            f"{type(loaded.model.decoder).__name__}: {lines[0]}; elbeam's native engine reads "
+            "checkpoints of the architectures that it knows without an export"
+        ) from error
+
+
 def export(loaded: LoadedModel, out: str) -> float:
     """Writes and verifies the archive; returns the largest difference of log-probabilities.
 
@@ -81,8 +93,7 @@ def export(loaded: LoadedModel, out: str) -> float:
     parent = os.path.dirname(os.path.abspath(out))  # one file system: the rename is atomic
     with tempfile.TemporaryDirectory(prefix=".export-", dir=parent) as folder:
         saved, stripped = os.path.join(folder, "saved"), os.path.join(folder, "stripped")
-        module = torch.jit.script(wrap(loaded.model))
-        torch.jit.save(module, saved, _extra_files=extra_files(loaded))
+        torch.jit.save(_scripted(loaded), saved, _extra_files=extra_files(loaded))
         strip_debug_records(saved, stripped)
         difference = verify_archive(stripped, loaded)
         with open(stripped, "rb") as file:

@@ -5,10 +5,26 @@ on the exporting machine an instruction came from. Nothing that runs the module 
 would tell whoever gets the archive about the folders of whoever made it.
 """
 
+from typing import Any, BinaryIO, Optional
+
 import torch
 
-# What PyTorchFileWriter adds by itself when it closes the file.
-_WRITERS_OWN = ("version", ".data/serialization_id")
+
+class _Output:
+    """A file that keeps its error for later: PyTorchFileWriter's destructor writes, too, and an
+    exception there ends the process."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.error: Optional[Exception] = None
+
+    def write(self, data: Any) -> int:
+        if self.error is None:
+            try:
+                self._file.write(data)
+            except (OSError, ValueError) as error:  # ValueError: closed already
+                self.error = error
+        return len(data)
 
 
 def strip_debug_records(source: str, destination: str) -> None:
@@ -16,14 +32,17 @@ def strip_debug_records(source: str, destination: str) -> None:
 
     Source code that torch.jit.save compressed is stored as it is: the writer's Python side cannot
     compress. The archive's name inside the zip becomes "archive", whatever the file is called.
+    Raises OSError.
     """
     reader = torch._C.PyTorchFileReader(source)
     with open(destination, "wb") as file:
-        writer = torch._C.PyTorchFileWriter(file)
-        # Older torch versions refuse a file by this number; the writer alone would set the lowest.
-        writer.set_min_version(int(reader.get_record("version")))
+        output = _Output(file)
+        writer = torch._C.PyTorchFileWriter(output)
         for name in reader.get_all_records():
-            if name not in _WRITERS_OWN and not name.endswith(".debug_pkl"):
+            # The writer adds the second by itself, a checksum of what it wrote.
+            if not name.endswith((".debug_pkl", ".data/serialization_id")):
                 content = reader.get_record(name)
                 writer.write_record(name, content, len(content))
         writer.write_end_of_file()
+        if output.error is not None:
+            raise output.error

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from torchscript_models.checkpoint import ExportError, LoadedModel
+from torchscript_models.wrapper import wrap
 
 TOLERANCE = 1e-5  # of log-probabilities
 BATCHES = 4
@@ -52,13 +53,15 @@ class StockModel:
     def reorder_state(self, order: Tensor) -> None:
         self._model.decoder.reorder_incremental_state_scripting(self._state, order)
 
-    def step(self, prefix: Tensor) -> StepResult:
-        logits, extra = self._model.decoder(
+    def step(self, prefix: Tensor, temperature: float = 1.0) -> StepResult:
+        output, extra = self._model.decoder(
             prefix, encoder_out=self._encoder_out, incremental_state=self._state
         )
-        attention = extra["attn"][0]
+        last = output[:, -1:, :] / temperature
+        # As EnsembleModel.forward_decoder: a Transformer returns a dictionary, an LSTM a tensor.
+        attention = extra["attn"][0] if isinstance(extra, dict) else extra
         return StepResult(
-            self._model.get_normalized_probs((logits[:, -1:, :], None), True, None)[:, -1, :],
+            self._model.get_normalized_probs((last, None), True, None)[:, -1, :],
             None if attention is None else attention[:, -1, :],
         )
 
@@ -85,8 +88,12 @@ class ArchiveModel:
 
     def step(self, prefix: Tensor) -> StepResult:
         inputs = [prefix] if self._encoder_out is None else [prefix, self._encoder_out]
-        logits, self._state, *attention = self._module.step(*inputs, self._state)
-        return StepResult(torch.log_softmax(logits, dim=-1), attention[0] if attention else None)
+        output, self._state, *attention = self._module.step(*inputs, self._state)
+        if hasattr(self._module, "log_probs"):
+            log_probs = self._module.log_probs(output)
+        else:  # an archive from before the exporter wrote that
+            log_probs = torch.log_softmax(output, dim=-1)
+        return StepResult(log_probs, attention[0] if attention else None)
 
 
 def _random_batch(loaded: LoadedModel, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -104,9 +111,9 @@ def _random_batch(loaded: LoadedModel, generator: torch.Generator) -> tuple[Tens
 
 
 def _check_weights(loaded: LoadedModel, module: torch.jit.ScriptModule) -> None:
-    """Every tensor of the model is in the archive, under fairseq's name, bit by bit."""
+    """Every tensor that decoding needs is in the archive, under fairseq's name, bit by bit."""
     stored = module.state_dict()
-    for name, tensor in loaded.model.state_dict().items():
+    for name, tensor in wrap(loaded.model).state_dict().items():
         if name not in stored:
             raise ExportError(f"the archive lacks the tensor {name}")
         if tensor.dtype != stored[name].dtype or not torch.equal(tensor, stored[name]):

@@ -86,21 +86,38 @@ std::unique_ptr<StepModel> load_scripted(const LoadOptions& options, const Check
                  " is not a positive integer");
     return it->get<std::int64_t>();
   };
-  const auto rows = [&](const char* name) {
-    const auto it = checkpoint.tensors().find(name);
-    ELBEAM_CHECK(it != checkpoint.tensors().end() && it->second.shape.size() == 2,
-                 ErrorCode::kModel, options.model_path, ": matrix ", name, " is missing");
-    return it->second.shape[0];
+  // Adaptive input has a matrix for each band of the vocabulary.
+  const auto words = [&](const std::string& embedding) {
+    std::int64_t count = 0;
+    const auto add = [&](const std::string& name) {
+      const auto it = checkpoint.tensors().find(name);
+      if (it == checkpoint.tensors().end()) return false;
+      ELBEAM_CHECK(it->second.shape.size() == 2, ErrorCode::kModel, options.model_path, ": ", name,
+                   " is not a matrix");
+      count = checked_add(count, it->second.shape[0]);
+      return true;
+    };
+    if (!add(embedding + ".weight")) {
+      int band = 0;
+      while (add(embedding + ".embeddings." + std::to_string(band) + ".0.weight")) ++band;
+      ELBEAM_CHECK(band > 0, ErrorCode::kModel, options.model_path, ": matrix ", embedding,
+                   ".weight is missing");
+    }
+    return count;
   };
-  ELBEAM_CHECK(facts.value("kind", "") == "seq2seq", ErrorCode::kUnsupported, options.model_path,
-               ": only encoder-decoder archives can be decoded yet");
+  const auto kind = facts.find("kind");
+  ELBEAM_CHECK(kind != facts.end() && (*kind == "seq2seq" || *kind == "lm"), ErrorCode::kModel,
+               options.model_path, ": config.json: kind: expected \"seq2seq\" or \"lm\", got ",
+               kind == facts.end() ? "nothing" : quoted(kind->dump()));
   torchscript::ScriptModelOptions script;
+  script.has_encoder = *kind == "seq2seq";
   script.path = options.model_path;
   script.special = info.special;
   script.max_source_positions = integer("max_source_positions");
   script.max_target_positions = integer("max_target_positions");
-  script.source_vocab_size = info.source_vocab_size = rows("encoder.embed_tokens.weight");
-  script.target_vocab_size = rows("decoder.embed_tokens.weight");
+  script.target_vocab_size = words("decoder.embed_tokens");
+  script.source_vocab_size = info.source_vocab_size =
+      script.has_encoder ? words("encoder.embed_tokens") : script.target_vocab_size;
   script.dtype = options.dtype;
   script.threads = options.threads;
   return load_script_engine(script);

@@ -65,6 +65,7 @@ class ScriptState : public DecodeState {
   void step(const StepInput& input, const StepOutput& output) override;
 
  private:
+  void encode(const SourceBatch& batch);
   void check(const StepInput& input, const StepOutput& output) const;
   void follow_parents(const StepInput& input);
   void run(const StepInput& input, const StepOutput& output);
@@ -72,9 +73,9 @@ class ScriptState : public DecodeState {
 
   ScriptModel& model_;
   DecodeShape shape_;
-  torch::jit::IValue encoder_out_;       // one row per entry of sentences_
+  torch::jit::IValue encoder_out_;       // one row per entry of sentences_; None without encoder
   std::vector<std::int64_t> sentences_;  // of each row; before the first step 0..bsz-1
-  std::vector<std::int64_t> lengths_;    // [bsz] source tokens
+  std::vector<std::int64_t> lengths_;    // [bsz] source tokens; empty without encoder
   std::int64_t longest_ = 0;             // of lengths_
   // fairseq's incremental state; the scripted modules change it in place.
   c10::impl::GenericDict state_;
@@ -89,19 +90,21 @@ class ScriptModel : public StepModel {
     module_ = torch::jit::load(options.path, torch::kCPU);
     module_.eval();
     if (options.dtype == DType::kFp64) module_.to(torch::kDouble);
-    for (const char* method : {"encode", "step", "reorder_state", "reorder_encoder_out"}) {
-      ELBEAM_CHECK(module_.find_method(method).has_value(), ErrorCode::kModel, options.path,
-                   ": the archive has no method ", method,
-                   "; archives are made by python -m torchscript_models.export");
+    for (const char* method : {"step", "reorder_state"}) require(method);
+    if (options.has_encoder) {
+      for (const char* method : {"encode", "reorder_encoder_out"}) require(method);
     }
+    normalises_ = module_.find_method(kLogProbs).has_value();
   }
 
   std::int64_t vocab_size() const override { return options_.target_vocab_size; }
   std::int64_t max_decoder_positions() const override { return options_.max_target_positions; }
+  bool has_encoder() const override { return options_.has_encoder; }
   std::int64_t max_source_positions() const override { return options_.max_source_positions; }
 
   std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
     check(batch);
+    at::init_num_threads();  // OpenMP keeps the number for each thread that starts loops
     return guarded(options_.path,
                    [&] { return std::make_unique<ScriptState>(*this, batch, shape); });
   }
@@ -112,9 +115,24 @@ class ScriptModel : public StepModel {
     return module_.get_method(method)({std::forward<Arguments>(arguments)...});
   }
 
+  // What step() returned, divided by the temperature, as log-probabilities. That is logits, and
+  // softmax is ours; a model with adaptive softmax returns features and normalises them itself.
+  torch::Tensor log_probs(const torch::Tensor& output) {
+    return normalises_ ? call(kLogProbs, output).toTensor() : torch::log_softmax(output, -1);
+  }
+
  private:
+  static constexpr const char* kLogProbs = "log_probs";
+
+  void require(const char* method) const {
+    ELBEAM_CHECK(module_.find_method(method).has_value(), ErrorCode::kModel, options_.path,
+                 ": the archive has no method ", method,
+                 "; archives are made by python -m torchscript_models.export");
+  }
+
   void check(const SourceBatch& batch) const {
     ELBEAM_CHECK(!batch.sentences.empty(), ErrorCode::kModel, "the batch has no sentences");
+    if (!options_.has_encoder) return;  // what the sentences hold is ignored
     for (std::size_t s = 0; s < batch.sentences.size(); ++s) {
       const auto& sentence = batch.sentences[s];
       ELBEAM_CHECK(!sentence.empty() && ssize(sentence.size()) <= options_.max_source_positions,
@@ -132,6 +150,7 @@ class ScriptModel : public StepModel {
 
   ScriptModelOptions options_;
   torch::jit::Module module_;
+  bool normalises_ = false;
 };
 
 c10::impl::GenericDict make_state() {
@@ -142,22 +161,25 @@ c10::impl::GenericDict make_state() {
 }
 
 ScriptState::ScriptState(ScriptModel& model, const SourceBatch& batch, const DecodeShape& shape)
-    : model_(model), shape_(shape), state_(make_state()) {
+    : model_(model), shape_(shape), sentences_(batch.sentences.size()), state_(make_state()) {
+  std::iota(sentences_.begin(), sentences_.end(), 0);
+  if (model.has_encoder()) encode(batch);
+}
+
+void ScriptState::encode(const SourceBatch& batch) {
   c10::InferenceMode inference;
   for (const auto& sentence : batch.sentences) lengths_.push_back(ssize(sentence.size()));
   longest_ = *std::max_element(lengths_.begin(), lengths_.end());
   const std::int64_t sentences = ssize(batch.sentences.size());
   torch::Tensor tokens =
-      torch::full({sentences, longest_}, model.options().special.pad, torch::kInt64);
+      torch::full({sentences, longest_}, model_.options().special.pad, torch::kInt64);
   for (std::int64_t s = 0; s < sentences; ++s) {
     const auto& sentence = batch.sentences[usize(s)];
     // Padded on the left, as fairseq's collater pads sources.
     std::copy(sentence.begin(), sentence.end(),
               tokens.data_ptr<std::int64_t>() + (s + 1) * longest_ - ssize(sentence.size()));
   }
-  encoder_out_ = model.call("encode", tokens, to_tensor(lengths_));
-  sentences_.resize(batch.sentences.size());
-  std::iota(sentences_.begin(), sentences_.end(), 0);
+  encoder_out_ = model_.call("encode", tokens, to_tensor(lengths_));
 }
 
 void ScriptState::step(const StepInput& input, const StepOutput& output) {
@@ -170,6 +192,8 @@ void ScriptState::check(const StepInput& input, const StepOutput& output) const 
   ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());
   ELBEAM_INVARIANT(ssize(output.log_probs.size()) == checked_mul(rows, model_.vocab_size()));
   if (!output.attention.empty()) {
+    ELBEAM_CHECK(model_.has_encoder(), ErrorCode::kUnsupported, model_.options().path,
+                 ": a language model reads no source that it could attend to");
     ELBEAM_INVARIANT(shape_.attention);
     ELBEAM_INVARIANT(ssize(output.attention.size()) == checked_mul(rows, longest_));
   }
@@ -193,7 +217,9 @@ void ScriptState::follow_parents(const StepInput& input) {
   // Rows of a sentence share its encoder output, so that a reorder inside sentences, which most
   // steps are, leaves it alone; fairseq copies it every time.
   if (sentences != sentences_) {
-    encoder_out_ = model_.call("reorder_encoder_out", encoder_out_, parents);
+    if (model_.has_encoder()) {
+      encoder_out_ = model_.call("reorder_encoder_out", encoder_out_, parents);
+    }
     sentences_ = std::move(sentences);
   }
   if (prefix_.defined()) {
@@ -208,14 +234,17 @@ void ScriptState::run(const StepInput& input, const StepOutput& output) {
   c10::InferenceMode inference;
   const std::int64_t rows = ssize(input.tokens.size());
   follow_parents(input);
-  const torch::jit::IValue result = model_.call("step", prefix_, encoder_out_, state_);
+  const torch::jit::IValue result = model_.has_encoder()
+                                        ? model_.call("step", prefix_, encoder_out_, state_)
+                                        : model_.call("step", prefix_, state_);
   const auto& parts = result.toTupleRef().elements();
-  const torch::Tensor logits = parts.at(0).toTensor();
-  ELBEAM_CHECK(logits.dim() == 2 && logits.size(0) == rows && logits.size(1) == model_.vocab_size(),
+  const torch::Tensor normalised = model_.log_probs(parts.at(0).toTensor() / shape_.temperature)
+                                       .to(torch::kFloat32)
+                                       .contiguous();
+  ELBEAM_CHECK(normalised.dim() == 2 && normalised.size(0) == rows &&
+                   normalised.size(1) == model_.vocab_size(),
                ErrorCode::kModel, model_.options().path, ": step() returned logits of shape ",
-               logits.sizes(), ", expected [", rows, ", ", model_.vocab_size(), "]");
-  const torch::Tensor normalised =
-      torch::log_softmax(logits / shape_.temperature, -1).to(torch::kFloat32).contiguous();
+               normalised.sizes(), ", expected [", rows, ", ", model_.vocab_size(), "]");
   std::copy_n(normalised.data_ptr<float>(), output.log_probs.size(), output.log_probs.data());
   if (output.attention.empty()) return;
   // Parts: logits, state, attention. Archives of the exporter's first version have two.

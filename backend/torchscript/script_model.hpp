@@ -21,12 +21,14 @@ namespace elbeam::torchscript {
 struct ScriptModelOptions {
   std::string path;
   SpecialTokens special;
+  bool has_encoder = true;  // false: a language model; the sizes of the source say nothing
   std::int64_t source_vocab_size = 0;
   std::int64_t target_vocab_size = 0;
   std::int64_t max_source_positions = 0;
   std::int64_t max_target_positions = 0;
   DType dtype = DType::kFp32;
-  int threads = 0;  // 0: LibTorch's default
+  // 0: LibTorch's default. The number is the process's: of several models the last one sets it.
+  int threads = 0;
 };
 
 // Returns a model that the caller deletes. Throws Error: kModel when LibTorch refuses the archive

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "tests" / "data"
@@ -39,10 +40,15 @@ torch.save({"model": {}, "args": Evil()}, sys.argv[1])
 """
 
 
-def generate(*arguments):
+def generate(*arguments, **environment):
     command = [PROGRAM, DATA / "toy" / "bin-ende", *arguments]
     return subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, timeout=120, check=False
+        list(map(str, command)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        env={**os.environ, **environment},
     )
 
 
@@ -59,6 +65,14 @@ class Engine(Files):
         result = generate("--path", TOY / "tf.pt", "--engine", "torchscript")
         self.assertEqual(result.returncode, 2, result.stderr)
         self.assertIn("torchscript_models.export", result.stderr)
+
+    def test_waiting_threads_do_not_keep_the_cpus_busy(self):
+        for environment, policy in (({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "active"}, "ACTIVE")):
+            with self.subTest(environment=environment):
+                flags = ("--path", self.ARCHIVE, "--engine", "torchscript", "--beam", "1")
+                result = generate(*flags, OMP_DISPLAY_ENV="true", **environment)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertIn(f"OMP_WAIT_POLICY = '{policy}'", result.stderr)
 
     def test_damaged_archives_do_not_reach_the_engine(self):
         whole = self.ARCHIVE.read_bytes()
@@ -93,10 +107,9 @@ class Exporter(Files):
             check=False,
         )
 
-    def export(self, checkpoint, data, out):
-        return self.run_python(
-            "-m", "torchscript_models.export", "--path", checkpoint, "--data", data, "--out", out
-        )
+    def export(self, checkpoint, data, out, *flags):
+        command = ("-m", "torchscript_models.export", "--path", checkpoint, "--data", data)
+        return self.run_python(*command, "--out", out, *flags)
 
     def test_every_container_exports_and_decodes_alike(self):
         expected = generate("--path", TOY / "tf.pt").stdout
@@ -142,19 +155,29 @@ class Exporter(Files):
                 self.assertIn(part, result.stderr)
         self.assertEqual(archive.read_bytes(), before)
 
-    def test_language_models_export(self):
-        toy = (
-            pathlib.Path(os.environ.get("ELBEAM_SHARED", ROOT.parent / "shared"))
-            / "reference"
-            / "toy"
-        )
-        if not toy.is_dir():
-            self.skipTest(f"{toy} is absent: no language model to export")
-        out = self.folder / "lm.ts.pt"
-        result = self.export(toy / "ckpt" / "lm" / "checkpoint_last.pt", toy / "bin-lm", out)
-        self.assertEqual(result.returncode, 0, result.stderr[-2000:])
-        refused = generate("--path", out, "--engine", "torchscript")  # it has no encoder
-        self.assertEqual((refused.returncode, refused.stdout), (3, ""), refused.stderr)
+    def test_every_architecture_that_torchscript_can_express(self):
+        made = self.run_python(DATA / "torchscript" / "make_models.py", self.folder)
+        self.assertEqual(made.returncode, 0, made.stderr[-2000:])
+        checkpoints = sorted(self.folder.glob("*.pt"))
+        self.assertGreater(len(checkpoints), 6)
+        for checkpoint in checkpoints:
+            with self.subTest(model=checkpoint.stem):
+                out = self.folder / f"{checkpoint.stem}.ts.pt"
+                pair = ("-s", "en", "-t", "de") if checkpoint.stem == "multilingual" else ()
+                result = self.export(checkpoint, self.folder / "data", out, *pair)
+                if checkpoint.stem == "fconv":
+                    self.assertEqual(result.returncode, 3, result.stderr[-2000:])
+                    self.assertIn("TorchScript cannot express FConvModel", result.stderr)
+                    self.assertFalse(out.exists())
+                    continue
+                self.assertEqual(result.returncode, 0, result.stderr[-2000:])
+                self.assertIn("verified", result.stderr)
+                # Nothing that says where it was made, in particular not this test's folder.
+                with zipfile.ZipFile(out) as archive:
+                    names = archive.namelist()
+                    self.assertEqual([n for n in names if n.endswith(".debug_pkl")], [])
+                    for name in names:
+                        self.assertNotIn(str(self.folder).encode(), archive.read(name), name)
 
     def test_usage(self):
         flags = ("-m", "torchscript_models.export", "--path", TOY / "tf.pt", "--data", self.folder)

@@ -1,8 +1,11 @@
 // The TorchScript engine against log-probabilities of stock fairseq, and its answers to bad input.
+#include <elbeam/generator.hpp>
+
 #include "base/checked_math.hpp"
 #include "runtime/script_engine.hpp"
 #include "support/errors.hpp"
 
+#include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -24,9 +27,15 @@ using torchscript::ScriptModelOptions;
 constexpr std::int64_t kVocabulary = 40;
 const std::string kFolder = ELBEAM_TEST_DATA "/torchscript/";
 
-ScriptModelOptions archive_options() {
+// tf: Transformer. adaptive, adaptive_lm: adaptive softmax, the latter with adaptive input.
+const std::vector<std::string> kModels{"tf", "lm", "adaptive_lm", "adaptive", "lstm"};
+
+bool has_source(const std::string& model) { return !model.ends_with("lm"); }
+
+ScriptModelOptions archive_options(const std::string& model = "tf") {
   ScriptModelOptions options;
-  options.path = kFolder + "tf.ts.pt";
+  options.path = kFolder + model + ".ts.pt";
+  options.has_encoder = has_source(model);
   options.source_vocab_size = options.target_vocab_size = kVocabulary;
   options.max_source_positions = options.max_target_positions = 1024;
   options.threads = 1;
@@ -51,9 +60,10 @@ struct Batch {
   std::vector<Step> steps;
 };
 
-// The values of reference.f32 one after the other.
+// The values of a reference one after the other.
 class Values {
  public:
+  explicit Values(const std::string& path) : bytes_(read_file(path)) {}
   std::vector<float> next(std::size_t count) {
     std::vector<float> result(count);
     EXPECT_LE(at_ + count * sizeof(float), bytes_.size());
@@ -64,7 +74,7 @@ class Values {
   bool at_end() const { return at_ == bytes_.size(); }
 
  private:
-  std::string bytes_ = read_file(kFolder + "reference.f32");
+  std::string bytes_;
   std::size_t at_ = 0;
 };
 
@@ -84,10 +94,10 @@ std::vector<float> without_left_padding(const std::vector<float>& padded, const 
 }
 
 // What tests/data/torchscript/make_reference.py wrote.
-std::vector<Batch> read_reference() {
-  Values values;
+std::vector<Batch> read_reference(const std::string& model = "tf") {
+  Values values(kFolder + model + ".f32");
   std::vector<Batch> batches;
-  for (const auto& stored : nlohmann::json::parse(read_file(kFolder + "reference.json"))) {
+  for (const auto& stored : nlohmann::json::parse(read_file(kFolder + model + ".json"))) {
     Batch batch;
     stored.at("sentences").get_to(batch.source.sentences);
     for (const auto& sentence : batch.source.sentences) {
@@ -99,8 +109,10 @@ std::vector<Batch> read_reference() {
       stored_step.at("tokens").get_to(step.tokens);
       stored_step.at("parents").get_to(step.parents);
       step.log_probs = values.next(step.tokens.size() * kVocabulary);
-      const auto padded = values.next(step.tokens.size() * usize(batch.source.padded_length));
-      step.attention = without_left_padding(padded, step, batch);
+      if (has_source(model)) {
+        const auto padded = values.next(step.tokens.size() * usize(batch.source.padded_length));
+        step.attention = without_left_padding(padded, step, batch);
+      }
       batch.steps.push_back(std::move(step));
     }
     batches.push_back(std::move(batch));
@@ -125,7 +137,7 @@ float difference_from_stock(StepModel& model, const Batch& batch) {
   shape.beam = 5;
   shape.max_steps = ssize(batch.steps.size());
   shape.temperature = batch.temperature;
-  shape.attention = true;
+  shape.attention = model.has_encoder();
   const auto state = model.start(batch.source, shape);
   float worst = 0.0F;
   for (const Step& step : batch.steps) {
@@ -141,15 +153,47 @@ float difference_from_stock(StepModel& model, const Batch& batch) {
 }
 
 TEST(ScriptModel, LogProbsAndAttentionAreStocks) {
-  const std::vector<Batch> batches = read_reference();
-  ASSERT_EQ(batches.size(), 3U);
-  for (const DType dtype : {DType::kFp32, DType::kFp64}) {
-    ScriptModelOptions options = archive_options();
-    options.dtype = dtype;
-    const auto model = runtime::load_script_engine(options);
-    EXPECT_EQ(model->vocab_size(), kVocabulary);
-    for (const Batch& batch : batches) EXPECT_LE(difference_from_stock(*model, batch), 1e-5F);
+  for (const std::string& name : kModels) {
+    SCOPED_TRACE(name);
+    const std::vector<Batch> batches = read_reference(name);
+    ASSERT_EQ(batches.size(), 3U);
+    for (const DType dtype : {DType::kFp32, DType::kFp64}) {
+      ScriptModelOptions options = archive_options(name);
+      options.dtype = dtype;
+      const auto model = runtime::load_script_engine(options);
+      EXPECT_EQ(model->vocab_size(), kVocabulary);
+      EXPECT_EQ(model->has_encoder(), has_source(name));
+      for (const Batch& batch : batches) EXPECT_LE(difference_from_stock(*model, batch), 1e-5F);
+    }
   }
+}
+
+// An archive says all that the facade needs; adaptive input has no single matrix to count words by.
+TEST(ScriptModel, ArchivesDescribeThemselves) {
+  for (const std::string& name : kModels) {
+    LoadOptions options;
+    options.model_path = kFolder + name + ".ts.pt";
+    options.engine = Engine::kTorchScript;
+    const Generator generator(options);
+    EXPECT_EQ(generator.model_info().target_vocab_size, kVocabulary) << name;
+    EXPECT_EQ(generator.model_info().source_vocab_size, kVocabulary) << name;
+  }
+}
+
+TEST(ScriptModel, LanguageModelsIgnoreSourcesAndHaveNoAttention) {
+  const auto model = runtime::load_script_engine(archive_options("lm"));
+  Batch batch = read_reference("lm").at(0);
+  for (auto& sentence : batch.source.sentences) sentence.clear();
+  EXPECT_LE(difference_from_stock(*model, batch), 1e-5F);
+  DecodeShape shape;
+  shape.attention = true;
+  const auto state = model->start(batch.source, shape);
+  const Step& step = batch.steps.front();
+  std::vector<float> log_probs(step.log_probs.size());
+  std::vector<float> attention(step.tokens.size());
+  EXPECT_TRUE(throws(ErrorCode::kUnsupported, "reads no source", [&] {
+    state->step({step.tokens, step.parents}, {log_probs, attention});
+  }));
 }
 
 // The comparison above must notice histories that are mixed up.
@@ -179,6 +223,33 @@ TEST(ScriptModel, StatesOfOneModelRunInSeveralThreads) {
   }
   for (std::thread& thread : threads) thread.join();
   for (const float largest : worst) EXPECT_LE(largest, 1e-5F);
+}
+
+// OpenMP's own answer, from the library that the plug-in has loaded.
+int threads_of_loops() {
+  void* openmp = ::dlopen("libgomp.so.1", RTLD_NOW | RTLD_NOLOAD);
+  EXPECT_NE(openmp, nullptr) << ::dlerror();
+  if (openmp == nullptr) return -1;
+  const auto ask = reinterpret_cast<int (*)()>(::dlsym(openmp, "omp_get_max_threads"));
+  const int threads = ask == nullptr ? -1 : ask();
+  ::dlclose(openmp);
+  return threads;
+}
+
+TEST(ScriptModel, ThreadsAreWhatWasAskedForWhoeverDecodes) {
+  const Batch batch = read_reference().at(0);
+  for (const int wanted : {3, 1}) {
+    ScriptModelOptions options = archive_options();
+    options.threads = wanted;
+    const auto model = runtime::load_script_engine(options);
+    EXPECT_EQ(threads_of_loops(), wanted);
+    int elsewhere = 0;
+    std::thread([&] {
+      model->start(batch.source, DecodeShape{});
+      elsewhere = threads_of_loops();
+    }).join();
+    EXPECT_EQ(elsewhere, wanted);
+  }
 }
 
 class BadInput : public testing::Test {
@@ -229,12 +300,12 @@ TEST_F(BadInput, StepsAreRefused) {
 
 TEST(ScriptModelFile, WhatIsNoArchiveOfOursIsRefused) {
   ScriptModelOptions options = archive_options();
-  options.path = kFolder + "reference.json";
+  options.path = kFolder + "tf.json";
   EXPECT_TRUE(throws(ErrorCode::kModel,
                      options.path + ": LibTorch: ", [&] { runtime::load_script_engine(options); }));
   options.path = ELBEAM_TEST_DATA "/archive/script.ts.pt";  // scripted, with forward() alone
   EXPECT_TRUE(
-      throws(ErrorCode::kModel, "no method encode", [&] { runtime::load_script_engine(options); }));
+      throws(ErrorCode::kModel, "no method step", [&] { runtime::load_script_engine(options); }));
   options.path = testing::TempDir() + "elbeam_no_such_archive.ts.pt";
   EXPECT_TRUE(
       throws(ErrorCode::kModel, options.path, [&] { runtime::load_script_engine(options); }));
