@@ -32,7 +32,6 @@ class TimedModel : public StepModel {
 
   std::int64_t vocab_size() const override { return model_.vocab_size(); }
   std::int64_t max_decoder_positions() const override { return model_.max_decoder_positions(); }
-  bool has_encoder() const override { return model_.has_encoder(); }
   std::int64_t max_source_positions() const override { return model_.max_source_positions(); }
   bool has_encoder() const override { return model_.has_encoder(); }
   std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {

@@ -35,7 +35,8 @@ MODELS = {
     " --adaptive-softmax-cutoff 12,24",
     "align": f"{PAIR} --arch transformer_align --alignment-heads 1 --alignment-layer 1 {SMALL}",
     "lstm": f"{PAIR} --arch lstm --encoder-embed-dim 16 --encoder-hidden-size 16"
-    " --encoder-bidirectional --decoder-embed-dim 16 --decoder-hidden-size 16 --decoder-out-embed-dim 16",
+    " --encoder-bidirectional --decoder-embed-dim 16 --decoder-hidden-size 16"
+    " --decoder-out-embed-dim 16",
     "multilingual": "--task multilingual_translation --lang-pairs en-de --arch"
     f" multilingual_transformer {SMALL}",
     "fconv": f"{PAIR} --arch fconv --encoder-embed-dim 16 --encoder-layers [(16,3)]"
