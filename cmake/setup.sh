@@ -26,6 +26,17 @@ has_header() { printf '#include <%s>\n' "$1" | "$cxx" -std=c++20 -E -x c++ - >/d
 
 has_library() { printf 'int main() {}\n' | "$cxx" -x c++ - -o /dev/null "-l$1" >/dev/null 2>&1; }
 
+has_python_header() {
+  python3 -c 'import os, sysconfig
+raise SystemExit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+}
+
+# Not has_header: it includes Python.h, which lies where only CMake looks.
+has_pybind11() {
+  printf '#if !__has_include(<pybind11/pybind11.h>)\n#error\n#endif\n' |
+    "$cxx" -std=c++20 -E -x c++ - >/dev/null 2>&1
+}
+
 missing_packages() {
   has_command "$cxx" || echo g++
   has_command make || echo make
@@ -34,6 +45,8 @@ missing_packages() {
   has_command readelf || echo binutils
   has_command python3 || echo python3
   python3 -m pip --version >/dev/null 2>&1 || echo python3-pip
+  has_python_header || echo python3-dev
+  has_pybind11 || echo pybind11-dev
   has_header boost/version.hpp || echo libboost-dev
   { has_header boost/program_options.hpp && has_library boost_program_options; } ||
     echo libboost-program-options-dev

@@ -33,6 +33,7 @@ ALLOWED = {
     "runtime": ["model", "search", "torchscript"],
     "fairseq_bridge": ["runtime"],
     "cli": ["fairseq_bridge"],
+    "python": ["runtime"],
     "eval": ["text"],
 }
 TORCH_MODULES = {"torchscript"}

@@ -1,0 +1,97 @@
+#include "base/check.hpp"
+#include "python/bindings.hpp"
+
+#include <pybind11/stl.h>
+
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+
+namespace elbeam::python {
+namespace {
+
+namespace py = pybind11;
+
+template <typename Options>
+using Setters = std::map<std::string_view, std::function<void(Options&, const py::handle&)>>;
+
+template <typename Options, typename Value>
+auto member(Value Options::*field) {
+  return
+      [field](Options& options, const py::handle& value) { options.*field = py::cast<Value>(value); };
+}
+
+template <typename Options, typename Value>
+auto choice(Value Options::*field, std::map<std::string, Value> values) {
+  return [field, values = std::move(values)](Options& options, const py::handle& value) {
+    const auto found = values.find(value.cast<std::string>());
+    std::string names;
+    for (const auto& [name, unused] : values) names += (names.empty() ? "" : ", ") + name;
+    ELBEAM_CHECK(found != values.end(), ErrorCode::kUsage, "expected one of ", names, ", got ",
+                 value.cast<std::string>());
+    options.*field = found->second;
+  };
+}
+
+template <typename Options>
+Options from_arguments(const py::dict& arguments, const Setters<Options>& setters) {
+  Options options;
+  for (const auto& [key, value] : arguments) {
+    const auto name = py::cast<std::string>(key);
+    const auto setter = setters.find(name);
+    std::string known;
+    for (const auto& [other, unused] : setters) {
+      known += (known.empty() ? "" : ", ") + std::string(other);
+    }
+    ELBEAM_CHECK(setter != setters.end(), ErrorCode::kUsage, "there is no option ", name,
+                 " (there are: ", known, ")");
+    try {
+      setter->second(options, value);
+    } catch (const py::cast_error&) {
+      fail(ErrorCode::kUsage, "option ", name, ": a value of type ",
+           std::string(py::str(py::type::of(value).attr("__name__"))), " does not fit");
+    } catch (const Error& error) {
+      fail(error.code(), "option ", name, ": ", error.what());
+    }
+  }
+  options.validate();
+  return options;
+}
+
+}  // namespace
+
+LoadOptions load_options(const py::dict& arguments) {
+  using O = LoadOptions;
+  static const Setters<O> setters{
+      {"model_path", member(&O::model_path)},
+      {"source_dictionary_path", member(&O::source_dictionary_path)},
+      {"target_dictionary_path", member(&O::target_dictionary_path)},
+      {"engine",
+       choice(&O::engine, {{"native", Engine::kNative}, {"torchscript", Engine::kTorchScript}})},
+      {"attention",
+       choice(&O::attention,
+              {{"auto", Attention::kAuto}, {"el", Attention::kEl}, {"mha", Attention::kMha}})},
+      {"dtype", choice(&O::dtype, {{"fp32", DType::kFp32}, {"fp64", DType::kFp64}})},
+      {"threads", member(&O::threads)},
+  };
+  return from_arguments(arguments, setters);
+}
+
+SearchOptions search_options(const py::dict& arguments) {
+  using O = SearchOptions;
+  static const Setters<O> setters{
+      {"beam", member(&O::beam)},
+      {"nbest", member(&O::nbest)},
+      {"min_len", member(&O::min_len)},
+      {"max_len_a", member(&O::max_len_a)},
+      {"max_len_b", member(&O::max_len_b)},
+      {"lenpen", member(&O::lenpen)},
+      {"normalize_scores", member(&O::normalize_scores)},
+      {"unk_penalty", member(&O::unk_penalty)},
+      {"temperature", member(&O::temperature)},
+  };
+  return from_arguments(arguments, setters);
+}
+
+}  // namespace elbeam::python
