@@ -18,8 +18,9 @@ using Setters = std::map<std::string_view, std::function<void(Options&, const py
 
 template <typename Options, typename Value>
 auto member(Value Options::*field) {
-  return
-      [field](Options& options, const py::handle& value) { options.*field = py::cast<Value>(value); };
+  return [field](Options& options, const py::handle& value) {
+    options.*field = py::cast<Value>(value);
+  };
 }
 
 template <typename Options, typename Value>
@@ -90,6 +91,28 @@ SearchOptions search_options(const py::dict& arguments) {
       {"normalize_scores", member(&O::normalize_scores)},
       {"unk_penalty", member(&O::unk_penalty)},
       {"temperature", member(&O::temperature)},
+      {"strategy", choice(&O::strategy, {{"beam", Strategy::kBeam},
+                                         {"diverse_beam", Strategy::kDiverseBeam},
+                                         {"diverse_siblings", Strategy::kDiverseSiblings},
+                                         {"length_constrained", Strategy::kLengthConstrained},
+                                         {"sampling", Strategy::kSampling},
+                                         {"constrained_ordered", Strategy::kConstrainedOrdered},
+                                         {"constrained_unordered", Strategy::kConstrainedUnordered},
+                                         {"prefix_constrained", Strategy::kPrefixConstrained}})},
+      {"diverse_groups", member(&O::diverse_groups)},
+      {"diverse_strength", member(&O::diverse_strength)},
+      {"diverse_cumulative", member(&O::diverse_cumulative)},
+      {"diversity_rate", member(&O::diversity_rate)},
+      {"source_length_counts_eos", member(&O::source_length_counts_eos)},
+      {"sampling_topk", member(&O::sampling_topk)},
+      {"sampling_topp", member(&O::sampling_topp)},
+      {"no_repeat_ngram_size", member(&O::no_repeat_ngram_size)},
+      {"patience", member(&O::patience)},
+      {"coverage_penalty", member(&O::coverage_penalty)},
+      {"repetition_penalty", member(&O::repetition_penalty)},
+      {"suppressed_sequences", member(&O::suppressed_sequences)},
+      {"early_stopping", member(&O::early_stopping)},
+      {"heuristic_stopping", member(&O::heuristic_stopping)},
   };
   return from_arguments(arguments, setters);
 }
