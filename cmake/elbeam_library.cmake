@@ -43,16 +43,16 @@ function(elbeam_executable name)
 endfunction()
 
 # elbeam_test(<name> SOURCES <file>... DEPENDS <target>... LABELS <label>...): a GoogleTest binary,
-# one ctest entry. Tests find committed data through ELBEAM_TEST_DATA (tests/data) and scratch space
-# through testing::TempDir().
+# one ctest entry. Tests find committed data through ELBEAM_TEST_DATA (support/test_paths.hpp, which
+# every test sees) and scratch space through testing::TempDir(). The folder's name is compiled into
+# one small file only, so that a compiler cache serves several checkouts.
 function(elbeam_test name)
   cmake_parse_arguments(arg "" "TIMEOUT" "SOURCES;DEPENDS;LABELS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPENDS} GTest::gtest GTest::gtest_main)
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
-  target_compile_definitions(
-    ${name} PRIVATE ELBEAM_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data"
-                    ELBEAM_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
+  target_link_libraries(${name} PRIVATE elbeam_test_paths)
+  target_compile_options(${name} PRIVATE -include ${PROJECT_SOURCE_DIR}/tests/support/test_paths.hpp)
   elbeam_configure(${name})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})

@@ -25,7 +25,7 @@ using test::throws;
 using torchscript::ScriptModelOptions;
 
 constexpr std::int64_t kVocabulary = 40;
-const std::string kFolder = ELBEAM_TEST_DATA "/torchscript/";
+const std::string kFolder = std::string(ELBEAM_TEST_DATA) + "/torchscript/";
 
 // tf: Transformer. adaptive, adaptive_lm: adaptive softmax, the latter with adaptive input.
 const std::vector<std::string> kModels{"tf", "lm", "adaptive_lm", "adaptive", "lstm"};
@@ -303,7 +303,7 @@ TEST(ScriptModelFile, WhatIsNoArchiveOfOursIsRefused) {
   options.path = kFolder + "tf.json";
   EXPECT_TRUE(throws(ErrorCode::kModel,
                      options.path + ": LibTorch: ", [&] { runtime::load_script_engine(options); }));
-  options.path = ELBEAM_TEST_DATA "/archive/script.ts.pt";  // scripted, with forward() alone
+  options.path = std::string(ELBEAM_TEST_DATA) + "/archive/script.ts.pt";  // scripted, with forward() alone
   EXPECT_TRUE(
       throws(ErrorCode::kModel, "no method step", [&] { runtime::load_script_engine(options); }));
   options.path = testing::TempDir() + "elbeam_no_such_archive.ts.pt";
