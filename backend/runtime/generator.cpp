@@ -4,12 +4,15 @@
 #include "base/checked_math.hpp"
 #include "kernels/kernels.hpp"
 #include "runtime/engine.hpp"
+#include "search/alternatives.hpp"
 #include "search/decode_loop.hpp"
+#include "search/sequence_scorer.hpp"
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <functional>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -20,6 +23,8 @@ namespace {
 // Set from a signal handler, hence lock-free.
 std::atomic<bool> g_cancelled{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
+
+bool is_cancelled() { return g_cancelled.load(std::memory_order_relaxed); }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -53,6 +58,11 @@ struct Generator::Impl {
   runtime::LoadedModel loaded;
   mutable std::mutex mutex;  // guards counters
   mutable Statistics counters;
+
+  // Runs and counts `decode`, which throws Error or std::bad_alloc.
+  std::vector<SentenceResult> run(
+      const SourceBatch& batch, std::int64_t nbest,
+      const std::function<search::DecodeResult(StepModel&)>& decode) const;
 };
 
 void request_cancellation() noexcept { g_cancelled.store(true, std::memory_order_relaxed); }
@@ -84,53 +94,95 @@ Generator::~Generator() = default;
 Generator::Generator(Generator&&) noexcept = default;
 Generator& Generator::operator=(Generator&&) noexcept = default;
 
-std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
-                                                const SearchOptions& options) const {
-  const SourceBatch& batch = wanted.batch;
+namespace {
+
+search::DecodeRequest decode_request(const GenerateRequest& wanted, const SearchOptions& options,
+                                     const SpecialTokens& special) {
   search::DecodeRequest request;
-  request.batch = &batch;
+  request.batch = &wanted.batch;
   request.options = options;
-  request.special = impl_->loaded.info.special;
+  request.special = special;
   request.prefix_tokens = wanted.prefix_tokens;
   request.constraints = wanted.constraints;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;
-  request.cancelled = [] { return g_cancelled.load(std::memory_order_relaxed); };
-  TimedModel model(*impl_->loaded.model);
+  request.cancelled = is_cancelled;
+  return request;
+}
+
+std::vector<SentenceResult> take_results(search::DecodeResult& decoded, std::int64_t nbest) {
+  std::vector<SentenceResult> results(decoded.sentences.size());
+  for (std::size_t s = 0; s < results.size(); ++s) {
+    for (search::FinishedHypothesis& finished : decoded.sentences[s]) {
+      if (ssize(results[s].hypotheses.size()) == nbest) break;
+      results[s].hypotheses.push_back({std::move(finished.tokens),
+                                       finished.score,
+                                       std::move(finished.positional_scores),
+                                       {},
+                                       std::move(finished.attention)});
+    }
+  }
+  return results;
+}
+
+}  // namespace
+
+std::vector<SentenceResult> Generator::Impl::run(
+    const SourceBatch& batch, std::int64_t nbest,
+    const std::function<search::DecodeResult(StepModel&)>& decode) const {
+  TimedModel model(*loaded.model);
   const auto begin = std::chrono::steady_clock::now();
   search::DecodeResult decoded;
   try {
-    decoded = search::decode(model, request);
+    decoded = decode(model);
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::kOutOfMemory, "not enough memory for a batch of ", batch.sentences.size(),
          " sentences padded to ", batch.padded_length, " tokens; use a smaller --batch-size");
   }
   const double seconds = seconds_since(begin);
-
-  std::vector<SentenceResult> results(decoded.sentences.size());
-  std::int64_t generated = 0;
-  for (std::size_t s = 0; s < decoded.sentences.size(); ++s) {
-    auto& finished = decoded.sentences[s];
-    if (!finished.empty()) generated += ssize(finished.front().tokens.size());
-    const std::size_t kept = std::min(finished.size(), usize(options.nbest));
-    for (std::size_t h = 0; h < kept; ++h) {
-      results[s].hypotheses.push_back({std::move(finished[h].tokens),
-                                       finished[h].score,
-                                       std::move(finished[h].positional_scores),
-                                       {},
-                                       std::move(finished[h].attention)});
-    }
-  }
-  const std::lock_guard<std::mutex> lock(impl_->mutex);
-  Statistics& counters = impl_->counters;
+  std::vector<SentenceResult> results = take_results(decoded, nbest);
+  const std::lock_guard<std::mutex> lock(mutex);
   counters.sentences += ssize(batch.sentences.size());
   for (const auto& sentence : batch.sentences) counters.source_tokens += ssize(sentence.size());
-  counters.generated_tokens += generated;
+  for (const SentenceResult& result : results) {
+    if (result.hypotheses.empty()) continue;
+    counters.generated_tokens += ssize(result.hypotheses.front().tokens.size());
+  }
   counters.steps += decoded.counters.steps;
   counters.decoder_rows += decoded.counters.rows;
   counters.encode_seconds += model.encode_seconds();
   counters.decode_seconds += seconds - model.encode_seconds();
   return results;
+}
+
+std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
+                                                const SearchOptions& options) const {
+  const search::DecodeRequest request = decode_request(wanted, options, impl_->loaded.info.special);
+  return impl_->run(wanted.batch, options.nbest,
+                    [&](StepModel& model) { return search::decode(model, request); });
+}
+
+std::vector<SentenceResult> Generator::score(const ScoreRequest& wanted) const {
+  search::ScoreTargets request;
+  request.batch = &wanted.batch;
+  request.special = impl_->loaded.info.special;
+  request.targets = wanted.targets;
+  request.start_token = wanted.start_token;
+  request.attention = wanted.attention;
+  request.cancelled = is_cancelled;
+  return impl_->run(wanted.batch, 1, [&](StepModel& model) {
+    StepModel* const models[] = {&model};
+    return search::score_targets(models, request);
+  });
+}
+
+std::vector<SentenceResult> Generator::alternatives(const GenerateRequest& wanted,
+                                                    const SearchOptions& options,
+                                                    std::int64_t count) const {
+  const search::DecodeRequest request = decode_request(wanted, options, impl_->loaded.info.special);
+  return impl_->run(wanted.batch, count, [&](StepModel& model) {
+    return search::decode_alternatives(model, request, count);
+  });
 }
 
 std::vector<SentenceResult> Generator::translate(const std::vector<std::string>& lines,

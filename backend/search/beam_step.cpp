@@ -8,11 +8,11 @@
 
 namespace elbeam::search {
 
-void best_candidates(const OffsetRows& scores, std::int64_t beam,
+void best_candidates(const OffsetRows& scores, std::int64_t count,
                      std::vector<ScoredIndex>& workspace, std::vector<Candidate>& candidates) {
-  const std::int64_t count = std::min(2 * beam, ssize(scores.values.size()) - 1);
+  const std::int64_t extensions = ssize(scores.offsets.size()) * scores.width;
   candidates.clear();
-  for (const ScoredIndex& best : topk(scores, count, workspace)) {
+  for (const ScoredIndex& best : topk(scores, std::min(count, extensions - 1), workspace)) {
     candidates.push_back({best.score, best.index % scores.width, best.index / scores.width});
   }
 }

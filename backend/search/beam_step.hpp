@@ -16,11 +16,10 @@ struct Candidate {
   std::int64_t row = 0;  // of the sentence's rows in this step: 0 .. rows-1
 };
 
-// The best min(2 * beam, n - 1) candidates of one sentence, best first; n counts all extensions
-// (n - 1 because pad is never chosen; twice the beam because half may end in eos). scores hold
-// log_probs [rows * vocab] after the rules and the rows' cumulative scores as offsets. `candidates`
-// is overwritten; `workspace` as in topk(). Pure.
-void best_candidates(const OffsetRows& scores, std::int64_t beam,
+// The best min(count, n - 1) candidates of one sentence, best first; n counts all extensions (n - 1
+// because pad is never chosen). scores hold log_probs [rows * vocab] after the rules and the rows'
+// cumulative scores as offsets. `candidates` is overwritten; `workspace` as in topk(). Pure.
+void best_candidates(const OffsetRows& scores, std::int64_t count,
                      std::vector<ScoredIndex>& workspace, std::vector<Candidate>& candidates);
 
 // What becomes of a candidate.

@@ -7,7 +7,9 @@
 #include "search/attention_history.hpp"
 #include "search/beam_step.hpp"
 #include "search/decode_plan.hpp"
+#include "search/early_stop.hpp"
 #include "search/finished.hpp"
+#include "search/history_rules.hpp"
 #include "search/live_rows.hpp"
 #include "search/lprob_rules.hpp"
 #include "search/prefix.hpp"
@@ -42,12 +44,14 @@ class DecodeLoop {
       : request_(request),
         plan_(plan),
         prefixes_(request.prefix_tokens, plan.sentences, plan.vocab, request.special),
+        history_rules_(request.options),
         strategy_(make_strategy(request, plan)),
+        early_stop_(request.options, plan.max_len),
         ancestry_(checked_mul(plan.max_rows, std::min(plan.max_len + 1, kReservedSteps))),
         attention_(plan.source_width),
         log_probs_(plan.max_rows * plan.vocab),
         state_(model.start(*request.batch, {plan.beam, plan.max_len + 1,
-                                            request.options.temperature, request.attention})) {
+                                            request.options.temperature, plan.attention})) {
     result_.sentences.resize(usize(plan.sentences));
     now_.reserve(plan);
     next_.reserve(plan);
@@ -74,7 +78,7 @@ class DecodeLoop {
         strategy_->propose(sentence_step(rows, step), candidates_);
         decide_fates(candidates_, request_.special.eos, rows.dead, fates_);
         collect_finished(rows);
-        if (!is_finished(rows.sentence, step)) continue_beam(rows);
+        if (!is_finished(rows.sentence, step)) continue_beam(rows, step);
       }
       std::swap(now_, next_);
     }
@@ -91,11 +95,13 @@ class DecodeLoop {
       now_.nodes.push_back(Ancestry::kRoot);
       now_.scores.push_back(-0.0F);  // fairseq adds nothing in the first step, nor does -0.0
       now_.first_rows.push_back(sentence);
-      now_.tokens.push_back(request_.start_token.value_or(request_.special.eos));
+      now_.tokens.push_back(start_token());
       now_.parents.push_back(sentence);
     }
     now_.dead.assign(usize(plan_.max_rows), 0);
   }
+
+  std::int64_t start_token() const { return request_.start_token.value_or(request_.special.eos); }
 
   void check_cancelled() const {
     ELBEAM_CHECK(request_.cancelled == nullptr || !request_.cancelled(), ErrorCode::kInterrupted,
@@ -105,7 +111,7 @@ class DecodeLoop {
   void step_model() {
     const std::int64_t rows = now_.model_rows();
     StepOutput output{{log_probs_.data(), usize(rows * plan_.vocab)}};
-    if (request_.attention) output.attention = attention_.add_step(rows);
+    if (plan_.attention) output.attention = attention_.add_step(rows);
     state_->step({now_.tokens, now_.parents}, output);
     now_.spread(log_probs_.data(), plan_.vocab);
     result_.counters.steps += 1;
@@ -152,6 +158,17 @@ class DecodeLoop {
       apply_rules(rules, rows.log_probs.subspan(row * usize(plan_.vocab), usize(plan_.vocab)));
     }
     if (rules.forced_token == request_.special.eos) replicate_first_row(rows);
+    // A forced token is left alone. Where fairseq blocks one, nothing can ever end.
+    if (!rules.forced_token && history_rules_.active()) apply_history_rules(rows, rules.at_max_len);
+  }
+
+  void apply_history_rules(const SentenceRows& rows, bool at_max_len) {
+    for (std::size_t row = 0; row < rows.scores.size(); ++row) {
+      ancestry_.path(rows.nodes[row], path_tokens_, path_scores_);
+      path_tokens_.insert(path_tokens_.begin(), start_token());
+      history_rules_.apply(path_tokens_, at_max_len,
+                           rows.log_probs.subspan(row * usize(plan_.vocab), usize(plan_.vocab)));
+    }
   }
 
   // A forced eos ends the sentence: fairseq then makes all rows of its beam the same.
@@ -170,21 +187,34 @@ class DecodeLoop {
   void collect_finished(const SentenceRows& rows) {
     auto& finished = result_.sentences[usize(rows.sentence)];
     for (std::size_t i = 0; i < candidates_.size(); ++i) {
-      if (fates_[i] != Fate::kFinishes || ssize(finished.size()) >= plan_.beam) continue;
-      const Ancestry::Node node = rows.nodes[usize(candidates_[i].row)];
-      finished.push_back(finish_hypothesis(ancestry_, node, request_.special.eos,
-                                           candidates_[i].score, request_.options));
-      if (request_.attention) {
-        finished.back().attention =
-            attention_.columns(ancestry_, node, now_.model_row(rows.live, candidates_[i].row),
-                               ssize(request_.batch->sentences[usize(rows.sentence)].size()));
+      if (fates_[i] != Fate::kFinishes || ssize(finished.size()) >= plan_.wanted) continue;
+      const Candidate& candidate = candidates_[i];
+      const Ancestry::Node node = rows.nodes[usize(candidate.row)];
+      finished.push_back(finish_hypothesis(ancestry_, node, request_.special.eos, candidate.score,
+                                           request_.options));
+      FinishedHypothesis& hypothesis = finished.back();
+      if (!plan_.source_lengths.empty() &&
+          ssize(hypothesis.tokens.size()) > plan_.source_lengths[usize(rows.sentence)] + 1) {
+        hypothesis.score = -std::numeric_limits<float>::infinity();
       }
+      if (plan_.attention) add_attention(rows, candidate.row, hypothesis);
     }
+  }
+
+  void add_attention(const SentenceRows& rows, std::int64_t row, FinishedHypothesis& hypothesis) {
+    auto columns =
+        attention_.columns(ancestry_, rows.nodes[usize(row)], now_.model_row(rows.live, row),
+                           ssize(request_.batch->sentences[usize(rows.sentence)].size()));
+    if (request_.options.coverage_penalty > 0) {
+      hypothesis.score +=
+          static_cast<float>(request_.options.coverage_penalty * log_coverage(columns));
+    }
+    if (request_.attention) hypothesis.attention = std::move(columns);
   }
 
   bool is_finished(std::int64_t sentence, std::int64_t step) const {
     const std::int64_t count = ssize(result_.sentences[usize(sentence)].size());
-    if (count >= plan_.beam) return true;
+    if (count >= plan_.wanted) return true;
     if (step < plan_.max_len) return false;
     // Where nothing can end in the last step fairseq stops with an assertion, even if hypotheses
     // finished before. We return these, and only have no answer where there are none.
@@ -195,9 +225,13 @@ class DecodeLoop {
   }
 
   // The best candidates that do not end become the hypotheses of the next step.
-  void continue_beam(const SentenceRows& rows) {
+  void continue_beam(const SentenceRows& rows, std::int64_t step) {
     const std::int64_t alive = choose_survivors(fates_, survivors_, survivors_dead_);
-    ELBEAM_INVARIANT(alive > 0);
+    const auto& finished = result_.sentences[usize(rows.sentence)];
+    // With patience above 1 and candidates for `beam` places only, all of them may have finished.
+    ELBEAM_INVARIANT(alive > 0 || !finished.empty());
+    if (alive == 0) return;
+    if (early_stop_.active() && early_stop_.decided(finished, best_survivor(), step + 1)) return;
     strategy_->survive(rows.sentence, survivors_);
     next_.sentences.push_back(rows.sentence);
     next_.first_rows.push_back(next_.model_rows());
@@ -208,12 +242,20 @@ class DecodeLoop {
       next_.nodes.push_back(
           ancestry_.extend(rows.nodes[usize(candidate.row)], candidate.token, candidate.score));
       next_.scores.push_back(candidate.score);
-      if (request_.attention) attention_.extend(model_row);
+      if (plan_.attention) attention_.extend(model_row);
       if (shared && next_.model_rows() > next_.first_rows.back()) continue;
       next_.tokens.push_back(candidate.token);
       next_.parents.push_back(model_row);
     }
     next_.dead.insert(next_.dead.end(), survivors_dead_.begin(), survivors_dead_.end());
+  }
+
+  float best_survivor() const {
+    float best = -std::numeric_limits<float>::infinity();
+    for (const std::int64_t survivor : survivors_) {
+      best = std::max(best, candidates_[usize(survivor)].score);
+    }
+    return best;
   }
 
   // Whether the survivors that have a possible score carry the same token. The first survivor is
@@ -230,7 +272,9 @@ class DecodeLoop {
   const DecodeRequest& request_;
   const DecodePlan plan_;
   const ForcedPrefixes prefixes_;
+  HistoryRules history_rules_;
   const std::unique_ptr<SearchStrategy> strategy_;
+  EarlyStop early_stop_;
   Ancestry ancestry_;
   AttentionHistory attention_;
   AlignedBuffer<float> log_probs_;  // [hypotheses, vocab]

@@ -25,6 +25,44 @@ void check_special_tokens(const SpecialTokens& special, std::int64_t vocab) {
       special.eos, " and ", special.unk);
 }
 
+// fairseq's src_lengths. Its main branch takes the lengths of the data, 0.12.2 counts tokens.
+std::vector<std::int64_t> source_lengths(const DecodeRequest& request) {
+  std::vector<std::int64_t> lengths;
+  for (const auto& sentence : request.batch->sentences) {
+    if (request.options.source_length_counts_eos) {
+      lengths.push_back(ssize(sentence.size()));
+    } else {
+      lengths.push_back(std::count_if(sentence.begin(), sentence.end(), [&](std::int64_t token) {
+        return token != request.special.eos && token != request.special.pad;
+      }));
+    }
+  }
+  return lengths;
+}
+
+void check_tokens(const SearchOptions& options, std::int64_t vocab) {
+  for (const auto& sequence : options.suppressed_sequences) {
+    for (const std::int64_t token : sequence) {
+      ELBEAM_CHECK(token >= 0 && token < vocab, ErrorCode::kUsage, "suppressed sequence: token ",
+                   token, " is outside the vocabulary of ", vocab);
+    }
+  }
+}
+
+void check_strategy(const DecodeRequest& request, const DecodePlan& plan) {
+  const SearchOptions& options = request.options;
+  ELBEAM_CHECK(
+      options.strategy != Strategy::kDiverseBeam || plan.beam % options.diverse_groups == 0,
+      ErrorCode::kUsage,
+      "DiverseBeamSearch requires --beam to be divisible by the number of groups; the beam "
+      "is ",
+      plan.beam, ", there are ", options.diverse_groups, " groups");
+  const bool takes_constraints = options.strategy == Strategy::kConstrainedOrdered ||
+                                 options.strategy == Strategy::kConstrainedUnordered;
+  ELBEAM_CHECK(request.constraints.empty() || takes_constraints, ErrorCode::kUsage,
+               "Target-side constraints were provided, but search method doesn't support them");
+}
+
 }  // namespace
 
 std::int64_t max_target_length(const SearchOptions& options, std::int64_t padded_source_length,
@@ -56,14 +94,25 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
   plan.beam = std::min(request.options.beam, plan.vocab - 1);
   ELBEAM_CHECK(plan.beam <= limits::kMaxBeam, ErrorCode::kLimit, "a beam of ", plan.beam,
                " is above the limit of ", limits::kMaxBeam);
+  check_strategy(request, plan);
+  check_tokens(request.options, plan.vocab);
+  plan.wanted = static_cast<std::int64_t>(
+      std::min(std::ceil(request.options.patience * static_cast<double>(plan.beam)), 1e9));
+  plan.attention = request.attention || request.options.coverage_penalty > 0;
   for (const auto& sentence : request.batch->sentences) {
     ELBEAM_CHECK(ssize(sentence.size()) <= request.batch->padded_length, ErrorCode::kUsage,
                  "the padded length of the batch, ", request.batch->padded_length,
                  ", is below the length of a sentence, ", sentence.size());
     plan.source_width = std::max(plan.source_width, ssize(sentence.size()));
   }
-  plan.max_len = max_target_length(request.options, request.batch->padded_length,
-                                   model.max_decoder_positions());
+  SearchOptions lengths = request.options;
+  if (request.options.strategy == Strategy::kLengthConstrained && plan.sentences > 0) {
+    plan.source_lengths = source_lengths(request);
+    lengths.max_len_a = 0;
+    lengths.max_len_b = static_cast<double>(*std::ranges::max_element(plan.source_lengths));
+  }
+  plan.max_len =
+      max_target_length(lengths, request.batch->padded_length, model.max_decoder_positions());
   ELBEAM_CHECK(plan.max_len <= limits::kMaxSequenceLength, ErrorCode::kLimit, "outputs of up to ",
                plan.max_len, " tokens are above the limit of ", limits::kMaxSequenceLength);
   plan.max_rows = checked_mul(plan.sentences, plan.beam);

@@ -4,6 +4,7 @@
 #include "search/decode_loop.hpp"
 
 #include <cstdint>
+#include <vector>
 
 namespace elbeam::search {
 
@@ -15,6 +16,10 @@ struct DecodePlan {
   std::int64_t vocab = 0;
   std::int64_t max_rows = 0;      // sentences * beam
   std::int64_t source_width = 0;  // of the longest sentence
+  std::int64_t wanted = 0;        // finished hypotheses that end a sentence
+  bool attention = false;         // the model is asked for its attention
+  // kLengthConstrained: fairseq's src_lengths, one per sentence; else empty.
+  std::vector<std::int64_t> source_lengths;
 };
 
 // Throws Error: kUsage (options; padded length below a sentence's), kModel (special tokens outside

@@ -22,6 +22,18 @@ FinishedHypothesis finish_hypothesis(const Ancestry& ancestry, Ancestry::Node no
   return hypothesis;
 }
 
+double log_coverage(const std::vector<std::vector<float>>& columns) {
+  double total = 0.0;
+  for (std::size_t source = 0; source < columns.front().size(); ++source) {
+    double coverage = 0.0;
+    for (const std::vector<float>& column : columns) {
+      coverage += static_cast<double>(column[source]);
+    }
+    total += std::log(std::min(coverage, 1.0));
+  }
+  return total;
+}
+
 void sort_finished(std::vector<FinishedHypothesis>& hypotheses) {
   const auto better = [](const FinishedHypothesis& x, const FinishedHypothesis& y) {
     return (std::isnan(x.score) && !std::isnan(y.score)) || x.score > y.score;

@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "search/beam_search.hpp"
+#include "search/diverse_search.hpp"
 
 namespace elbeam::search {
 
@@ -11,10 +12,17 @@ void SearchStrategy::survive(std::int64_t /*sentence*/,
                              std::span<const std::int64_t> /*survivors*/) {}
 
 std::unique_ptr<SearchStrategy> make_strategy(const DecodeRequest& request,
-                                              const DecodePlan& /*plan*/) {
+                                              const DecodePlan& plan) {
   switch (request.options.strategy) {
     case Strategy::kBeam:
       return std::make_unique<BeamSearch>();
+    case Strategy::kDiverseBeam:
+      return std::make_unique<DiverseBeamSearch>(request.options, plan.sentences, plan.vocab);
+    case Strategy::kDiverseSiblings:
+      return std::make_unique<DiverseSiblingsSearch>(request.options.diversity_rate);
+    case Strategy::kLengthConstrained:
+      return std::make_unique<LengthConstrainedBeamSearch>(request.special.eos,
+                                                           plan.source_lengths);
     default:
       fail(ErrorCode::kUnsupported, "this search strategy is not supported");
   }

@@ -58,13 +58,16 @@ class BestHeap {
 };
 
 ScoredIndex element(const OffsetRows& input, std::int64_t index) {
-  return {input.values[usize(index)] + input.offsets[usize(index / input.width)], index};
+  const std::int64_t row = index / input.width;
+  const std::int64_t column = index % input.width;
+  return {input.values[usize(row * input.stride + column)] + input.offsets[usize(row)], index};
 }
 
 // Offers values [begin, end) of the flattened array, all in one row.
 void offer_range(const OffsetRows& input, std::int64_t begin, std::int64_t end, BestHeap& heap) {
-  const float offset = input.offsets[usize(begin / input.width)];
-  const float* values = input.values.data();
+  const std::int64_t row = begin / input.width;
+  const float offset = input.offsets[usize(row)];
+  const float* values = input.values.data() + row * (input.stride - input.width);
   std::int64_t i = begin;
   for (; i + kBlock <= end; i += kBlock) {
     if (!block_has_better(values + i, offset, heap.limit())) continue;
@@ -78,7 +81,7 @@ void select_by_heap(const OffsetRows& input, std::int64_t k, std::vector<ScoredI
   for (std::int64_t i = 0; i < k; ++i) workspace[usize(i)] = element(input, i);
   BestHeap heap(workspace, k);
   heap.build();
-  const std::int64_t total = ssize(input.values.size());
+  const std::int64_t total = ssize(input.offsets.size()) * input.width;
   for (std::int64_t begin = k; begin < total;) {
     const std::int64_t row_end = (begin / input.width + 1) * input.width;
     offer_range(input, begin, row_end, heap);
@@ -89,7 +92,7 @@ void select_by_heap(const OffsetRows& input, std::int64_t k, std::vector<ScoredI
 
 void select_by_partition(const OffsetRows& input, std::int64_t k,
                          std::vector<ScoredIndex>& workspace) {
-  const std::int64_t total = ssize(input.values.size());
+  const std::int64_t total = ssize(input.offsets.size()) * input.width;
   workspace.resize(usize(total));
   for (std::int64_t i = 0; i < total; ++i) workspace[usize(i)] = element(input, i);
   const auto last = workspace.begin() + (k - 1);
@@ -101,9 +104,10 @@ void select_by_partition(const OffsetRows& input, std::int64_t k,
 
 std::span<const ScoredIndex> topk(const OffsetRows& input, std::int64_t k,
                                   std::vector<ScoredIndex>& workspace) {
-  const std::int64_t total = ssize(input.values.size());
-  ELBEAM_INVARIANT(k >= 1 && k <= total && input.width > 0);
-  ELBEAM_INVARIANT(total == ssize(input.offsets.size()) * input.width);
+  const std::int64_t rows = ssize(input.offsets.size());
+  const std::int64_t total = rows * input.width;
+  ELBEAM_INVARIANT(k >= 1 && k <= total && input.width > 0 && input.stride >= input.width);
+  ELBEAM_INVARIANT(ssize(input.values.size()) >= (rows - 1) * input.stride + input.width);
   if (k <= total / 64) {
     select_by_heap(input, k, workspace);
   } else {

@@ -16,9 +16,10 @@ struct ScoredIndex {
 // A [rows, width] matrix, seen as one array of rows * width values, where offsets[row] is added
 // (in float32) to each value of a row. -0.0F adds nothing: it leaves even -0.0F as it is.
 struct OffsetRows {
-  std::span<const float> values;   // [rows * width], row-major
+  std::span<const float> values;   // row r is [r * stride, r * stride + width)
   std::span<const float> offsets;  // [rows]
   std::int64_t width = 0;
+  std::int64_t stride = width;  // >= width
 };
 
 // Writes the k largest values, largest first, and their places in the flattened array into

@@ -3,6 +3,7 @@
 #include "search_testing.hpp"
 
 #include <fstream>
+#include <map>
 #include <sstream>
 
 namespace elbeam::search {
@@ -12,6 +13,7 @@ struct GoldenHypothesis {
   std::int64_t sentence = 0;
   float score = 0.0F;
   std::uint64_t positional_digest = 0;
+  std::uint64_t attention_digest = 0;
   std::vector<std::int64_t> tokens;
 };
 
@@ -31,6 +33,22 @@ std::vector<std::int64_t> read_ids(std::istream& fields) {
   return ids;
 }
 
+// The fields that make_strategy_golden.py adds.
+void read_strategy(std::istream& fields, DecodeRequest& request) {
+  static const std::map<std::string, Strategy> kNames = {{"beam", Strategy::kBeam},
+                                                         {"diverse", Strategy::kDiverseBeam},
+                                                         {"siblings", Strategy::kDiverseSiblings},
+                                                         {"length", Strategy::kLengthConstrained}};
+  std::string name;
+  if (!(fields >> name)) return;
+  SearchOptions& options = request.options;
+  fields >> options.diverse_groups >> options.diverse_strength >> options.diverse_cumulative >>
+      options.diversity_rate >> options.source_length_counts_eos >> options.no_repeat_ngram_size;
+  EXPECT_TRUE(fields);
+  options.strategy = kNames.at(name);
+  request.attention = true;
+}
+
 GoldenCase read_case(std::istream& fields) {
   GoldenCase golden;
   std::string style;
@@ -42,6 +60,7 @@ GoldenCase read_case(std::istream& fields) {
   golden.script.coarse = style.find('c') != std::string::npos;
   golden.script.holes = style.find('h') != std::string::npos;
   golden.script.nans = style.find('n') != std::string::npos;
+  read_strategy(fields, golden.request);
   return golden;
 }
 
@@ -54,8 +73,8 @@ GoldenHypothesis read_hypothesis(std::istream& fields) {
   return hypothesis;
 }
 
-std::vector<GoldenCase> read_golden() {
-  std::ifstream file(std::string(ELBEAM_TEST_DATA) + "/search/beam_search.golden");
+std::vector<GoldenCase> read_golden(const std::string& name) {
+  std::ifstream file(std::string(ELBEAM_TEST_DATA) + "/search/" + name);
   std::vector<GoldenCase> cases;
   for (std::string line; std::getline(file, line);) {
     std::istringstream fields(line);
@@ -65,6 +84,9 @@ std::vector<GoldenCase> read_golden() {
     if (kind == "source") cases.back().sources.push_back(read_ids(fields));
     if (kind == "prefix") cases.back().request.prefix_tokens.push_back(read_ids(fields));
     if (kind == "hypothesis") cases.back().hypotheses.push_back(read_hypothesis(fields));
+    if (kind == "attention") {
+      fields >> std::hex >> cases.back().hypotheses.back().attention_digest;
+    }
     if (kind == "assertion") cases.back().assertion = true;
   }
   return cases;
@@ -78,7 +100,15 @@ void compare(const DecodeResult& result, const GoldenCase& golden) {
     const FinishedHypothesis& actual = result.sentences[sentence][next[sentence]++];
     EXPECT_EQ(actual.tokens, expected.tokens);
     EXPECT_EQ(digest(actual.positional_scores), expected.positional_digest);
+    if (golden.request.attention) {
+      std::vector<float> attention;
+      for (const auto& column : actual.attention) {
+        attention.insert(attention.end(), column.begin(), column.end());
+      }
+      EXPECT_EQ(digest(attention), expected.attention_digest);
+    }
     // pow() of another C library may differ in the last place, nothing else may.
+    if (actual.score == expected.score) continue;  // -inf has no distance
     EXPECT_NEAR(actual.score, expected.score, 1e-6 * std::max(1.0F, std::abs(expected.score)));
   }
   for (std::size_t sentence = 0; sentence < next.size(); ++sentence) {
@@ -86,16 +116,20 @@ void compare(const DecodeResult& result, const GoldenCase& golden) {
   }
 }
 
-TEST(Golden, StockFairseq) {
+struct Counts {
   int compared = 0;
   int assertions = 0;
-  for (GoldenCase& golden : read_golden()) {
+};
+
+Counts compare_all(const std::string& name) {
+  Counts counts;
+  for (GoldenCase& golden : read_golden(name)) {
     SCOPED_TRACE(golden.script.seed);
     const SourceBatch batch = make_batch(golden.sources);
     golden.request.batch = &batch;
     test::ScriptedModel model(golden.vocab, golden.max_positions, golden.script);
     if (golden.assertion) {
-      ++assertions;
+      ++counts.assertions;
       try {
         for (const auto& hypotheses : decode(model, golden.request).sentences) {
           EXPECT_FALSE(hypotheses.empty());
@@ -106,12 +140,23 @@ TEST(Golden, StockFairseq) {
       }
       continue;
     }
-    ++compared;
+    ++counts.compared;
     compare(decode(model, golden.request), golden);
-    if (testing::Test::HasFailure()) return;
+    if (testing::Test::HasFailure()) break;
   }
-  EXPECT_GE(compared, 300);
-  EXPECT_GT(assertions, 0);
+  return counts;
+}
+
+TEST(Golden, StockFairseq) {
+  const Counts counts = compare_all("beam_search.golden");
+  EXPECT_GE(counts.compared, 300);
+  EXPECT_GT(counts.assertions, 0);
+}
+
+TEST(Golden, StockStrategies) {
+  const Counts counts = compare_all("strategies.golden");
+  EXPECT_GE(counts.compared, 250);
+  EXPECT_GT(counts.assertions, 0);
 }
 
 }  // namespace

@@ -61,17 +61,17 @@ TEST(LprobRules, InfinitePenaltyForbidsUnk) {
   EXPECT_EQ(after_rules(rules, {-1, -2, -3, -kInf})[3], -kInf);
 }
 
-TEST(BeamStep, TakesTwiceTheBeamAndNeverEverything) {
+TEST(BeamStep, TakesTheBestAndNeverEverything) {
   const std::vector<float> log_probs = {-1, -kInf, -3, -4, -2};
   const std::vector<float> nothing = {-0.0F};
   std::vector<ScoredIndex> workspace;
   std::vector<Candidate> candidates;
-  best_candidates({log_probs, nothing, 5}, 1, workspace, candidates);
+  best_candidates({log_probs, nothing, 5}, 2, workspace, candidates);
   ASSERT_EQ(candidates.size(), 2U);
   EXPECT_EQ(candidates[0].token, 0);
   EXPECT_EQ(candidates[1].token, 4);
   EXPECT_EQ(candidates[1].score, -2.0F);
-  best_candidates({log_probs, nothing, 5}, 4, workspace, candidates);
+  best_candidates({log_probs, nothing, 5}, 8, workspace, candidates);
   EXPECT_EQ(candidates.size(), 4U);
 }
 
@@ -80,7 +80,7 @@ TEST(BeamStep, AddsScoresAndNamesRows) {
   const std::vector<float> scores = {-5, -4.5F};
   std::vector<ScoredIndex> workspace;
   std::vector<Candidate> candidates;
-  best_candidates({log_probs, scores, 3}, 2, workspace, candidates);
+  best_candidates({log_probs, scores, 3}, 4, workspace, candidates);
   ASSERT_EQ(candidates.size(), 4U);
   EXPECT_EQ(candidates[0].row, 1);
   EXPECT_EQ(candidates[0].token, 0);

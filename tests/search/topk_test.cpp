@@ -137,7 +137,32 @@ TEST(TopK, RejectsImpossibleSizes) {
   for (const std::int64_t k : {0, 11}) {
     EXPECT_EQ(code_of([&] { topk({values, offsets, 5}, k, workspace); }), ErrorCode::kInternal);
   }
-  EXPECT_EQ(code_of([&] { topk({values, offsets, 4}, 1, workspace); }), ErrorCode::kInternal);
+  EXPECT_EQ(code_of([&] { topk({values, offsets, 6}, 1, workspace); }), ErrorCode::kInternal);
+  EXPECT_EQ(code_of([&] { topk({values, offsets, 5, 4}, 1, workspace); }), ErrorCode::kInternal);
+}
+
+TEST(TopK, RowsMayStandApart) {
+  std::mt19937_64 random(3);
+  std::vector<ScoredIndex> workspace;
+  for (const std::int64_t width : {5, 70, 900}) {
+    for (const std::int64_t k : {1, 4, 13}) {
+      const std::int64_t stride = width + ssize(random() % 200);
+      std::vector<float> apart(usize(3 * stride), 1e9F);
+      std::vector<float> packed;
+      for (std::int64_t i = 0; i < 3 * width; ++i) {
+        packed.push_back(-static_cast<float>(random() % 50));
+        apart[usize(i / width * stride + i % width)] = packed.back();
+      }
+      const std::vector<float> offsets = {-1, -2, 0};
+      const auto expected = topk({packed, offsets, width}, k, workspace);
+      const std::vector<ScoredIndex> copy(expected.begin(), expected.end());
+      const auto actual = topk({apart, offsets, width, stride}, k, workspace);
+      for (std::size_t i = 0; i < copy.size(); ++i) {
+        EXPECT_EQ(actual[i].index, copy[i].index);
+        EXPECT_EQ(actual[i].score, copy[i].score);
+      }
+    }
+  }
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -21,6 +22,10 @@ struct ScriptInput {
   std::span<const std::int64_t> source;   // eos included
   std::span<const std::int64_t> history;  // tokens so far, the first eos excluded
 };
+
+// The attention of every scripted model: multiples of 1/1024 from a hash, which
+// tests/data/search/make_strategy_golden.py computes in the same way.
+float scripted_attention(const ScriptInput& input, std::size_t position);
 
 // Writes all of log_probs, [vocab].
 using Script = std::function<void(const ScriptInput& input, std::span<float> log_probs)>;
@@ -63,6 +68,7 @@ class ScriptedModel final : public StepModel {
             log_probs.subspan(i * usize(model_.vocab_size_), usize(model_.vocab_size_));
         model_.script_({sources_[rows_[i].sentence], rows_[i].history}, out);
         for (float& value : out) value /= static_cast<float>(shape_.temperature);
+        if (shape_.attention) write_attention(rows_[i], i, output.attention);
       }
     }
 
@@ -83,6 +89,17 @@ class ScriptedModel final : public StepModel {
       Row row = rows_[usize(input.parents[i])];
       row.history.push_back(input.tokens[i]);
       return row;
+    }
+
+    void write_attention(const Row& row, std::size_t i, std::span<float> attention) const {
+      const std::size_t width = attention.size() / rows_.size();
+      ELBEAM_INVARIANT(attention.size() == width * rows_.size());
+      const auto columns = attention.subspan(i * width, width);
+      std::fill(columns.begin(), columns.end(), 0.0F);
+      const std::vector<std::int64_t>& source = sources_[row.sentence];
+      for (std::size_t c = 0; c < source.size(); ++c) {
+        columns[c] = scripted_attention({source, row.history}, c);
+      }
     }
 
     void check_rows_per_sentence() const {
@@ -137,5 +154,17 @@ struct HashScript {
     return -static_cast<float>(bits % (1U << 24)) / static_cast<float>(1U << 21);
   }
 };
+
+inline float scripted_attention(const ScriptInput& input, std::size_t position) {
+  std::uint64_t hash = HashScript::mix(77, 1);
+  for (const std::int64_t token : input.source) {
+    hash = HashScript::mix(hash, static_cast<std::uint64_t>(token));
+  }
+  for (const std::int64_t token : input.history) {
+    hash = HashScript::mix(hash, static_cast<std::uint64_t>(token) + 1000);
+  }
+  const std::uint64_t bits = (HashScript::mix(hash, position + 200'000) >> 8) % 1024;
+  return static_cast<float>(bits) / 1024.0F;
+}
 
 }  // namespace elbeam::test

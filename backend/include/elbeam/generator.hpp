@@ -46,6 +46,14 @@ struct GenerateRequest {
   bool attention = false;  // fill Hypothesis::attention
 };
 
+// Given translations to score.
+struct ScoreRequest {
+  SourceBatch batch;
+  std::vector<std::vector<std::int64_t>> targets;  // one per sentence, eos included
+  std::optional<std::int64_t> start_token;         // what precedes each target: eos
+  bool attention = false;                          // fill Hypothesis::attention
+};
+
 // Counters since the generator was made. Byte figures are peaks over batches.
 struct Statistics {
   std::int64_t sentences = 0;
@@ -96,6 +104,16 @@ class Generator {
   // One fairseq batch: results[i] belongs to batch.sentences[i]. Throws Error.
   std::vector<SentenceResult> generate(const GenerateRequest& request,
                                        const SearchOptions& options) const;
+
+  // Scores given translations by teacher forcing (--score-reference; fairseq's SequenceScorer): one
+  // hypothesis per sentence, whose score is the mean of its positional scores. Throws Error.
+  std::vector<SentenceResult> score(const ScoreRequest& request) const;
+
+  // The `count` most probable tokens behind each sentence's prefix (request.prefix_tokens; without
+  // one, the first tokens), each continued by the search: one hypothesis for each, most probable
+  // token first, and fewer where fewer are possible. options.nbest is not used. Throws Error.
+  std::vector<SentenceResult> alternatives(const GenerateRequest& request,
+                                           const SearchOptions& options, std::int64_t count) const;
 
   // Lines of source text, split at white space as fairseq's Dictionary.encode_line does.
   std::vector<SentenceResult> translate(const std::vector<std::string>& lines,

@@ -80,8 +80,9 @@ struct SearchOptions {
   std::vector<std::vector<std::int64_t>> suppressed_sequences;
   // Ends a sentence as soon as none of its live hypotheses can come among the `nbest` best: saves
   // steps and never changes what is returned. Has no effect where scores can grow from step to step
-  // (a negative unk_penalty, diverse_strength or diversity_rate). Not with kSampling, where the
-  // random numbers of the other sentences would change.
+  // (a negative unk_penalty, diverse_strength or diversity_rate); a model must not give
+  // log-probabilities above 0 (an ensemble with a negative --lm-weight does). Not with kSampling,
+  // where the random numbers of the other sentences would change.
   bool early_stopping = false;
   // Ends a sentence as soon as `nbest` hypotheses have finished and the best live one, scored as if
   // it ended here, is not better than they are (Hugging Face's early_stopping=False). May miss a

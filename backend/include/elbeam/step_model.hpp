@@ -49,7 +49,8 @@ struct StepOutput {
   // [rows, source_width] or empty (then nothing is written): attention of the last decoder layer to
   // the source, mean over heads, as fairseq's TransformerDecoder.forward returns it. Column i is
   // the sentence's i-th own token; columns behind its length are 0. source_width is the length of
-  // the batch's longest sentence. Only states that were started with DecodeShape::attention know it.
+  // the batch's longest sentence. Only states that were started with DecodeShape::attention know
+  // it.
   std::span<float> attention{};
 };
 
