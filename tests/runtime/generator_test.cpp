@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <set>
 #include <thread>
 
 namespace elbeam {
@@ -59,6 +60,43 @@ TEST(Generator, TranslatesAndCounts) {
   EXPECT_GT(statistics.steps, 0);
   EXPECT_EQ(statistics.engine, "native");
   EXPECT_GT(statistics.self_cache_bytes, 0);
+}
+
+TEST(Generator, ScoresItsOwnTranslations) {
+  const Generator generator(toy_options());
+  const auto translated = generator.translate(kLines, SearchOptions{});
+  ScoreRequest request;
+  for (std::size_t i = 0; i < kLines.size(); ++i) {
+    request.batch.sentences.push_back(generator.encode_source(kLines[i]));
+    request.batch.padded_length =
+        std::max(request.batch.padded_length, ssize(request.batch.sentences[i].size()));
+    request.targets.push_back(translated[i].hypotheses[0].tokens);
+  }
+  const auto scored = generator.score(request);
+  ASSERT_EQ(scored.size(), kLines.size());
+  for (std::size_t i = 0; i < kLines.size(); ++i) {
+    ASSERT_EQ(scored[i].hypotheses.size(), 1u);
+    EXPECT_EQ(scored[i].hypotheses[0].tokens, request.targets[i]);
+    EXPECT_NEAR(scored[i].hypotheses[0].score, translated[i].hypotheses[0].score, 1e-5);
+  }
+}
+
+TEST(Generator, AlternativesBeginDifferently) {
+  const Generator generator(toy_options());
+  GenerateRequest request;
+  request.batch.sentences = {generator.encode_source(kLines[0])};
+  request.batch.padded_length = ssize(request.batch.sentences[0].size());
+  const auto best = generator.generate(request, SearchOptions{})[0].hypotheses[0].tokens;
+  request.prefix_tokens = {{best[0], best[1]}};
+  const auto results = generator.alternatives(request, SearchOptions{}, 4);
+  ASSERT_EQ(results[0].hypotheses.size(), 4u);
+  std::set<std::int64_t> third;
+  for (const Hypothesis& hypothesis : results[0].hypotheses) {
+    EXPECT_EQ(hypothesis.tokens[0], best[0]);
+    EXPECT_EQ(hypothesis.tokens[1], best[1]);
+    third.insert(hypothesis.tokens[2]);
+  }
+  EXPECT_EQ(third.size(), 4u);
 }
 
 TEST(Generator, CacheBytesFollowThePapersArithmetic) {

@@ -103,6 +103,54 @@ TEST(DecodeLoop, ForcedEosAtOnceGivesTheEmptySentence) {
   EXPECT_EQ(result.sentences[0][0].tokens, std::vector<std::int64_t>{2});
 }
 
+TEST(DecodeLoop, PrefixesAreComputedOnce) {
+  // Two rows while both prefixes last, then the beam for the sentence whose prefix has ended.
+  ScriptedModel model(9, 1024, [](const ScriptInput& input, std::span<float> log_probs) {
+    HashScript{6}(input, log_probs);
+    log_probs[2] = -50.0F;
+  });
+  const SourceBatch batch = make_batch({{5, 2}, {6, 2}});
+  DecodeRequest request;
+  request.batch = &batch;
+  request.options.beam = 4;
+  request.options.max_len_b = 6;
+  request.prefix_tokens = {{4, 5, 6, 7}, {8, 4}};
+  const DecodeResult together = decode(model, request);
+  // Steps 0 to 2 read the start token and two forced ones.
+  EXPECT_EQ(together.counters.rows, 2 + 2 + 2 + (1 + 4) + (1 + 4) + (4 + 4) + (4 + 4));
+  for (std::size_t s = 0; s < 2; ++s) {
+    const SourceBatch one = make_batch({batch.sentences[s]});
+    DecodeRequest alone = request;
+    alone.batch = &one;
+    alone.prefix_tokens = {request.prefix_tokens[s]};
+    EXPECT_TRUE(same_hypotheses(together.sentences[s], decode(model, alone).sentences[0]));
+  }
+}
+
+TEST(DecodeLoop, AttentionIsGivenOnlyWhenWanted) {
+  ScriptedModel model(9, 1024, HashScript{6});
+  const SourceBatch batch = make_batch({{5, 6, 7, 2}, {6, 2}});
+  DecodeRequest request;
+  request.batch = &batch;
+  request.options.max_len_b = 4;
+  EXPECT_TRUE(decode(model, request).sentences[0].front().attention.empty());
+  request.attention = true;
+  const DecodeResult result = decode(model, request);
+  for (std::size_t s = 0; s < 2; ++s) {
+    for (const FinishedHypothesis& hypothesis : result.sentences[s]) {
+      ASSERT_EQ(hypothesis.attention.size(), hypothesis.tokens.size());
+      for (std::size_t t = 0; t < hypothesis.tokens.size(); ++t) {
+        ASSERT_EQ(hypothesis.attention[t].size(), batch.sentences[s].size());
+        for (std::size_t i = 0; i < batch.sentences[s].size(); ++i) {
+          EXPECT_EQ(hypothesis.attention[t][i],
+                    test::scripted_attention(
+                        {batch.sentences[s], std::span(hypothesis.tokens).first(t)}, i));
+        }
+      }
+    }
+  }
+}
+
 TEST(DecodeLoop, EmptyBatch) {
   ScriptedModel model(8, 1024, HashScript{4});
   EXPECT_TRUE(decode_batch(model, {}, SearchOptions()).sentences.empty());
@@ -209,6 +257,26 @@ TEST_F(BadInput, VocabularyWithoutTheSpecialTokens) {
   }
   request_.special.pad = 2;  // as eos
   EXPECT_EQ(error_of(model_, request_), ErrorCode::kModel);
+}
+
+TEST_F(BadInput, Strategies) {
+  request_.constraints = {{{4}}, {{5}}};
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  request_.constraints.clear();
+  request_.options.strategy = Strategy::kDiverseBeam;
+  request_.options.beam = 4;
+  request_.options.diverse_groups = 3;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  request_.options.beam = 1000;  // the vocabulary has 8 symbols: 7 places
+  request_.options.diverse_groups = 4;
+  EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+}
+
+TEST_F(BadInput, SuppressedSequences) {
+  for (const std::int64_t token : {-1, 8}) {
+    request_.options.suppressed_sequences = {{4, token}};
+    EXPECT_EQ(error_of(model_, request_), ErrorCode::kUsage);
+  }
 }
 
 TEST_F(BadInput, Prefixes) {

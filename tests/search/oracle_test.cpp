@@ -1,11 +1,10 @@
 // The search against two oracles: fairseq's algorithm written again literally, and the enumeration
 // of all outputs.
 #include "literal_search.hpp"
-#include "search_testing.hpp"
+#include "random_instances.hpp"
 
 #include <cmath>
 #include <limits>
-#include <random>
 
 namespace elbeam::search {
 namespace {
@@ -13,22 +12,6 @@ namespace {
 using test::HashScript;
 using test::ScriptedModel;
 using test::ScriptInput;
-
-class Random {
- public:
-  explicit Random(std::uint64_t seed) : engine_(seed) {}
-  std::int64_t between(std::int64_t low, std::int64_t high) {
-    return low + static_cast<std::int64_t>(engine_() % static_cast<std::uint64_t>(high - low + 1));
-  }
-  bool chance(std::int64_t one_in) { return between(1, one_in) == 1; }
-  template <typename T>
-  T pick(std::initializer_list<T> values) {
-    return values.begin()[between(0, static_cast<std::int64_t>(values.size()) - 1)];
-  }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 struct Instance {
   std::int64_t vocab = 0;

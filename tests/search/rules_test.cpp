@@ -200,6 +200,61 @@ TEST(Options, Validation) {
   EXPECT_TRUE(rejects([&](SearchOptions& o) { o.temperature = nan; }));
 }
 
+TEST(Options, StrategiesAndExtensions) {
+  const auto message = [](auto change) {
+    SearchOptions options;
+    change(options);
+    try {
+      options.validate();
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), ErrorCode::kUsage);
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const auto rejects = [&](const std::string& part, auto change) {
+    return message(change).find(part) != std::string::npos;
+  };
+  const std::string exclusive = "Provided Search parameters are mutually exclusive.";
+  EXPECT_TRUE(rejects(exclusive, [](SearchOptions& o) {
+    o.strategy = Strategy::kSampling;
+    o.diverse_groups = 2;
+  }));
+  EXPECT_TRUE(rejects(exclusive, [](SearchOptions& o) {
+    o.strategy = Strategy::kLengthConstrained;
+    o.diversity_rate = 0.5;
+  }));
+  EXPECT_TRUE(rejects(exclusive, [](SearchOptions& o) {
+    o.strategy = Strategy::kDiverseBeam;
+    o.diverse_groups = 2;
+    o.diversity_rate = 0.1;
+  }));
+  EXPECT_TRUE(rejects("--diverse-beam-groups", [](SearchOptions& o) { o.diverse_groups = 2; }));
+  EXPECT_TRUE(rejects("--diverse-beam-groups",
+                      [](SearchOptions& o) { o.strategy = Strategy::kDiverseBeam; }));
+  EXPECT_TRUE(rejects("--diversity-rate",
+                      [](SearchOptions& o) { o.strategy = Strategy::kDiverseSiblings; }));
+  EXPECT_TRUE(rejects("--sampling-topk requires --sampling",
+                      [](SearchOptions& o) { o.sampling_topk = 5; }));
+  EXPECT_TRUE(rejects("--sampling-topp requires --sampling",
+                      [](SearchOptions& o) { o.sampling_topp = 0.5; }));
+  EXPECT_TRUE(
+      rejects("--no-repeat-ngram-size", [](SearchOptions& o) { o.no_repeat_ngram_size = -1; }));
+  EXPECT_TRUE(rejects("patience", [](SearchOptions& o) { o.patience = 0; }));
+  EXPECT_TRUE(rejects("coverage", [](SearchOptions& o) { o.coverage_penalty = -1; }));
+  EXPECT_TRUE(rejects("repetition", [](SearchOptions& o) { o.repetition_penalty = 0; }));
+  EXPECT_TRUE(rejects("suppressed", [](SearchOptions& o) { o.suppressed_sequences = {{}}; }));
+  EXPECT_TRUE(rejects("early stopping", [](SearchOptions& o) {
+    o.strategy = Strategy::kSampling;
+    o.early_stopping = true;
+  }));
+  EXPECT_EQ(message([](SearchOptions& o) {
+              o.strategy = Strategy::kDiverseSiblings;
+              o.diversity_rate = 0;
+            }),
+            "");
+}
+
 TEST(Options, MaxTargetLength) {
   SearchOptions options;
   EXPECT_EQ(max_target_length(options, 30, 1024), 200);
