@@ -13,6 +13,16 @@ struct Task {
   std::int64_t score_offset = 0;  // of its scores in the workspace
 };
 
+// Calls use(row's mean weights, length) for all live rows.
+template <typename T, typename Use>
+void for_each_mean(const CrossStep<T>& step, Use&& use) {
+  for (const SentenceRows& rows : step.live) {
+    for (std::int64_t r = rows.first_row; r < rows.first_row + rows.rows; ++r) {
+      use(step.mean_weights + r * step.mean_width, step.encoder_out->length(rows.sentence));
+    }
+  }
+}
+
 // One task a sentence keeps the tile high (all heads' rows at once, for EL); fewer sentences than
 // threads are split by heads.
 std::vector<Task> plan_tasks(std::span<const SentenceRows> live, std::int64_t heads,
@@ -31,6 +41,21 @@ std::vector<Task> plan_tasks(std::span<const SentenceRows> live, std::int64_t he
     }
   }
   return tasks;
+}
+
+// Adds the weights of `heads` heads, each [rows, length] with row stride ld, to what is going to be
+// their mean.
+template <typename T>
+void add_heads(const CrossStep<T>& step, const SentenceRows& rows, std::int64_t heads,
+               const T* weights, std::int64_t ld) {
+  const std::int64_t length = step.encoder_out->length(rows.sentence);
+  for (std::int64_t r = 0; r < rows.rows; ++r) {
+    T* sum = step.mean_weights + (rows.first_row + r) * step.mean_width;
+    for (std::int64_t h = 0; h < heads; ++h) {
+      const T* line = weights + (h * rows.rows + r) * ld;
+      for (std::int64_t t = 0; t < length; ++t) sum[t] += line[t];
+    }
+  }
 }
 
 // Beam-shared multi-head attention of one task: per head two products over the sentence's rows.
@@ -55,6 +80,7 @@ void multi_head(const CrossStep<T>& step, const Task& task, Workspace<T>& work) 
                    .c = scores,
                    .ldc = padded});
     for (std::int64_t r = 0; r < task.rows.rows; ++r) table.softmax(scores + r * padded, length);
+    if (step.mean_weights != nullptr) add_heads(step, task.rows, 1, scores, padded);
     table.gemm_nn({.m = task.rows.rows,
                    .n = dk,
                    .k = length,
@@ -106,6 +132,7 @@ void el(const CrossStep<T>& step, const Task& task, Workspace<T>& work) {
                  .c = scores,
                  .ldc = length});
   for (std::int64_t r = 0; r < rows; ++r) table.softmax(scores + r * length, length);
+  if (step.mean_weights != nullptr) add_heads(step, task.rows, task.heads, scores, length);
   table.gemm_nn({.m = rows,
                  .n = key_dim,
                  .k = length,
@@ -171,7 +198,10 @@ void cross_attention(const CrossStep<T>& step, Workspace<T>& work, ThreadPool& p
   work.projected.reserve(step.rows * d);
   work.context.reserve(step.rows * d);
   if (is_el) work.expanded.reserve(step.rows * w.heads() * w.key_dim());
-  std::vector<Task> tasks = plan_tasks(step.live, w.heads(), pool.threads());
+  const bool mean = step.mean_weights != nullptr;
+  if (mean) for_each_mean(step, [](T* sum, std::int64_t n) { std::fill_n(sum, n, T{0}); });
+  // Heads that add to one mean stay on one thread.
+  std::vector<Task> tasks = plan_tasks(step.live, w.heads(), mean ? 1 : pool.threads());
   std::int64_t score_count = 0;
   for (Task& task : tasks) {
     task.score_offset = score_count;
@@ -189,6 +219,12 @@ void cross_attention(const CrossStep<T>& step, Workspace<T>& work, ThreadPool& p
       multi_head(step, tasks[usize(i)], work);
     }
   });
+  if (mean) {
+    const auto heads = static_cast<T>(w.heads());
+    for_each_mean(step, [&](T* sum, std::int64_t n) {
+      for (std::int64_t t = 0; t < n; ++t) sum[t] /= heads;
+    });
+  }
   w.output().multiply(
       {work.context.data(), d}, step.rows, {step.y, d},
       {.bias = is_el ? w.folded_output_bias() : w.output_bias(), .residual = step.residual}, pool);

@@ -73,6 +73,10 @@ struct CrossStep {
   const T* x = nullptr;         // [rows, dim]
   const T* residual = nullptr;  // [rows, dim]
   T* y = nullptr;               // [rows, dim]
+  // Where to write the attention weights, mean over heads, or nullptr: row r's begin at
+  // r * mean_width, one for each source token of its sentence. What lies behind them is left alone.
+  T* mean_weights = nullptr;
+  std::int64_t mean_width = 0;
 };
 
 // y = residual + Attention(x, encoder_out).

@@ -16,6 +16,10 @@ struct Task {
   std::int64_t scratch = 0;  // offset of its transposed keys and scores
 };
 
+std::int64_t round_up(std::int64_t n, std::int64_t multiple) {
+  return (n + multiple - 1) / multiple * multiple;
+}
+
 template <typename T>
 void attend_head(const EncoderStep<T>& step, const Task& task, Workspace<T>& work) {
   const auto& table = kernels::kernels<T>();
@@ -31,8 +35,10 @@ void attend_head(const EncoderStep<T>& step, const Task& task, Workspace<T>& wor
   }
   for (std::int64_t row = 0; row < task.length; row += kRowBlock) {
     const std::int64_t rows = std::min(kRowBlock, task.length - row);
+    // Keys behind the block's last row are seen by none of it.
+    const std::int64_t seen = step.causal ? row + rows : task.length;
     table.gemm_nn({.m = rows,
-                   .n = task.padded,
+                   .n = round_up(seen, table.lanes),
                    .k = dk,
                    .a = qkv + row * 3 * d,
                    .lda = 3 * d,
@@ -40,10 +46,15 @@ void attend_head(const EncoderStep<T>& step, const Task& task, Workspace<T>& wor
                    .ldb = task.padded,
                    .c = scores,
                    .ldc = task.padded});
-    for (std::int64_t r = 0; r < rows; ++r) table.softmax(scores + r * task.padded, task.length);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      T* line = scores + r * task.padded;
+      const std::int64_t own = step.causal ? row + r + 1 : seen;
+      table.softmax(line, own);
+      std::fill(line + own, line + seen, T{0});
+    }
     table.gemm_nn({.m = rows,
                    .n = dk,
-                   .k = task.length,
+                   .k = seen,
                    .a = scores,
                    .lda = task.padded,
                    .b = qkv + 2 * d,
@@ -68,7 +79,7 @@ void encoder_attention(const EncoderStep<T>& step, Workspace<T>& work, ThreadPoo
     Task task;
     task.first = step.offsets[s];
     task.length = step.offsets[s + 1] - task.first;
-    task.padded = (task.length + lanes - 1) / lanes * lanes;
+    task.padded = round_up(task.length, lanes);
     for (task.head = 0; task.head < w.heads(); ++task.head) {
       task.scratch = scratch;
       tasks.push_back(task);

@@ -1,4 +1,6 @@
-// Self-attention of the encoder: every position of a sentence attends to all of that sentence.
+// Self-attention over whole sentences: of the encoder, where every position attends to all of its
+// sentence, and of a decoder that is given its tokens, where it attends to itself and what is
+// before.
 #pragma once
 
 #include "attention/self_attention.hpp"
@@ -16,9 +18,11 @@ struct EncoderStep {
   const T* x = nullptr;                   // [tokens, dim]
   const T* residual = nullptr;            // [tokens, dim]
   T* y = nullptr;                         // [tokens, dim]
+  bool causal = false;                    // position t attends to positions 0 .. t only
 };
 
-// y = residual + Attention(x). Sentences are not padded, so nothing is masked.
+// y = residual + Attention(x). Sentences are not padded. Afterwards work.projected holds q, k and v
+// of each token, [tokens, 3 dim]. residual may be nullptr.
 template <typename T>
 void encoder_attention(const EncoderStep<T>& step, Workspace<T>& work, ThreadPool& pool);
 

@@ -1,5 +1,7 @@
 #include "attention/self_attention.hpp"
 
+#include "attention/encoder_attention.hpp"
+
 #include <algorithm>
 
 namespace elbeam::attention {
@@ -102,6 +104,36 @@ void self_attention(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& 
   }
 }
 
+template <typename T>
+void forced_self_attention(const ForcedSelfStep<T>& forced, Workspace<T>& work, ThreadPool& pool) {
+  const SelfStep<T>& step = forced.step;
+  const std::int64_t d = step.weights->dim();
+  // encoder_attention may write y over x, which the cache of EL-attention wants.
+  if (forced.cache != nullptr && step.kind == Kind::kEl) {
+    for (std::size_t s = 0; s + 1 < forced.offsets.size(); ++s) {
+      for (std::int64_t row = forced.offsets[s]; row < forced.offsets[s + 1]; ++row) {
+        std::copy_n(
+            step.x + row * d, d,
+            forced.cache->at(row - forced.offsets[s], forced.first_row + ssize(s), step.layer));
+      }
+    }
+  }
+  encoder_attention<T>({step.weights, forced.offsets, step.x, step.residual, step.y, forced.causal},
+                       work, pool);
+  if (forced.cache == nullptr || step.kind == Kind::kEl) return;
+  for (std::size_t s = 0; s + 1 < forced.offsets.size(); ++s) {
+    for (std::int64_t row = forced.offsets[s]; row < forced.offsets[s + 1]; ++row) {
+      std::copy_n(
+          work.projected.data() + row * 3 * d + d, 2 * d,
+          forced.cache->at(row - forced.offsets[s], forced.first_row + ssize(s), step.layer));
+    }
+  }
+}
+
+template void forced_self_attention<float>(const ForcedSelfStep<float>&, Workspace<float>&,
+                                           ThreadPool&);
+template void forced_self_attention<double>(const ForcedSelfStep<double>&, Workspace<double>&,
+                                            ThreadPool&);
 template void self_attention<float>(const SelfStep<float>&, SelfCache<float>&, Workspace<float>&,
                                     ThreadPool&);
 template void self_attention<double>(const SelfStep<double>&, SelfCache<double>&,

@@ -7,11 +7,15 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 #include <utility>
 
 namespace elbeam::model {
 namespace {
+
+constexpr const char* kUseTorchScript =
+    "; export the model (python -m torchscript_models.export) and use --engine torchscript";
 
 // Typed access to cfg.model with fairseq's defaults for what is absent or None.
 class Fields {
@@ -46,6 +50,14 @@ class Fields {
     return value->get<std::string>();
   }
 
+  double number(const char* key) const {  // 0 where absent
+    const nlohmann::json* value = find(key);
+    if (value == nullptr) return 0.0;
+    ELBEAM_CHECK(value->is_number() || value->is_boolean(), ErrorCode::kModel, where_,
+                 ": config value model.", key, ": expected a number, got ", quoted(value->dump()));
+    return value->is_boolean() ? (value->get<bool>() ? 1.0 : 0.0) : value->get<double>();
+  }
+
   bool present(const char* key) const { return find(key) != nullptr; }
 
  private:
@@ -59,27 +71,85 @@ class Fields {
 };
 
 bool starts_with_any(std::string_view name, std::initializer_list<std::string_view> prefixes) {
-  return std::any_of(prefixes.begin(), prefixes.end(), [&](std::string_view prefix) {
-    return name.substr(0, prefix.size()) == prefix;
-  });
+  return std::any_of(prefixes.begin(), prefixes.end(),
+                     [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
+
+// Of fairseq's ARCH_MODEL_REGISTRY: the architectures of its models transformer, transformer_align,
+// transformer_from_pretrained_xlm, bart, multilingual_transformer and transformer_lm, and names
+// that users derive from these.
+bool is_supported(std::string_view arch) {
+  return starts_with_any(arch, {"transformer", "bart", "mbart", "multilingual_transformer"}) &&
+         !starts_with_any(arch, {"transformer_ulm", "transformer_pointer_generator",
+                                 "transformer_lm_megatron"}) &&
+         !arch.ends_with("_pipeline_parallel");
 }
 
 void refuse_unsupported(const Fields& fields, const TransformerConfig& config,
                         const std::string& where) {
   const auto refuse = [&](const std::string& what) {
-    fail(ErrorCode::kUnsupported, where, ": the native engine cannot run ", what,
-         "; export the model (python -m torchscript_models.export) and use --engine torchscript");
+    fail(ErrorCode::kUnsupported, where, ": the native engine cannot run ", what, kUseTorchScript);
   };
-  const std::string& arch = config.architecture;
-  const bool transformer =
-      starts_with_any(arch, {"transformer", "bart"}) &&
-      !starts_with_any(arch, {"transformer_lm", "transformer_align", "transformer_ulm"});
-  if (!transformer) refuse(concat("architecture ", quoted(arch)));
+  if (!is_supported(config.architecture))
+    refuse(concat("architecture ", quoted(config.architecture)));
   for (const char* key :
-       {"cross_self_attention", "no_cross_attention", "adaptive_input", "char_inputs"}) {
+       {"cross_self_attention", "char_inputs", "character_embeddings", "merge_src_tgt_embed"}) {
     if (fields.flag(key, false)) refuse(concat("a model with ", key));
   }
-  if (fields.present("adaptive_softmax_cutoff")) refuse("adaptive softmax");
+  if (fields.number("quant_noise_scalar") != 0.0) refuse("a model with quant_noise_scalar");
+  if (fields.number("base_layers") != 0.0) refuse("a model with base_layers");
+  for (const char* key : {"encoder_xformers_att_config", "decoder_xformers_att_config"}) {
+    if (fields.present(key) && fields.text(key, "") != "None") refuse(concat("a model with ", key));
+  }
+}
+
+// "0,2,4" as ascending numbers.
+std::vector<std::int64_t> parse_kept_layers(const std::string& text, const char* key,
+                                            const std::string& where) {
+  std::vector<std::int64_t> layers;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const std::string_view item = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), item.size() + 1));
+    std::int64_t layer = -1;
+    const auto [end, error] = std::from_chars(item.data(), item.data() + item.size(), layer);
+    ELBEAM_CHECK(text.back() != ',' && error == std::errc() && end == item.data() + item.size() &&
+                     layer >= 0 && layer < limits::kMaxLayers,
+                 ErrorCode::kModel, where, ": config value model.", key,
+                 ": expected layer numbers with commas between them, got ", quoted(text));
+    layers.push_back(layer);
+  }
+  std::sort(layers.begin(), layers.end());
+  layers.erase(std::unique(layers.begin(), layers.end()), layers.end());
+  return layers;
+}
+
+constexpr std::int64_t kDefaultPositions = 1024;  // DEFAULT_MAX_{SOURCE,TARGET}_POSITIONS
+
+struct StackKeys {
+  const char* heads;
+  const char* normalize_before;
+  const char* learned_positions;
+  const char* max_positions;
+  const char* layers_to_keep;
+};
+constexpr StackKeys kEncoderKeys{"encoder_attention_heads", "encoder_normalize_before",
+                                 "encoder_learned_pos", "max_source_positions",
+                                 "encoder_layers_to_keep"};
+constexpr StackKeys kDecoderKeys{"decoder_attention_heads", "decoder_normalize_before",
+                                 "decoder_learned_pos", "max_target_positions",
+                                 "decoder_layers_to_keep"};
+
+StackConfig parse_stack(const Fields& fields, const StackKeys& keys, const std::string& where) {
+  StackConfig stack;
+  stack.heads = fields.integer(keys.heads, 8, limits::kMaxModelWidth);
+  stack.normalize_before = fields.flag(keys.normalize_before, false);
+  stack.learned_positions = fields.flag(keys.learned_positions, false);
+  stack.max_positions =
+      fields.integer(keys.max_positions, kDefaultPositions, limits::kMaxSequenceLength);
+  stack.kept_layers =
+      parse_kept_layers(fields.text(keys.layers_to_keep, ""), keys.layers_to_keep, where);
+  return stack;
 }
 
 kernels::Activation parse_activation(const std::string& name, const std::string& where) {
@@ -97,7 +167,8 @@ kernels::Activation parse_activation(const std::string& name, const std::string&
   for (const auto& [known, activation] : kNames) {
     if (name == known) return activation;
   }
-  fail(ErrorCode::kUnsupported, where, ": unknown activation_fn ", quoted(name));
+  fail(ErrorCode::kUnsupported, where, ": the native engine cannot run activation_fn ",
+       quoted(name), kUseTorchScript);
 }
 
 }  // namespace
@@ -110,20 +181,33 @@ TransformerConfig parse_transformer_config(const nlohmann::json& config, const s
   TransformerConfig result;
   result.architecture = fields.text("arch", fields.text("_name", "transformer"));
   refuse_unsupported(fields, result, where);
-  result.encoder.heads = fields.integer("encoder_attention_heads", 8, limits::kMaxModelWidth);
-  result.decoder.heads = fields.integer("decoder_attention_heads", 8, limits::kMaxModelWidth);
-  result.encoder.normalize_before = fields.flag("encoder_normalize_before", false);
-  result.decoder.normalize_before = fields.flag("decoder_normalize_before", false);
-  result.encoder.learned_positions = fields.flag("encoder_learned_pos", false);
-  result.decoder.learned_positions = fields.flag("decoder_learned_pos", false);
-  result.encoder.max_positions =
-      fields.integer("max_source_positions", 1024, limits::kMaxSequenceLength);
-  result.decoder.max_positions =
-      fields.integer("max_target_positions", 1024, limits::kMaxSequenceLength);
+  result.has_encoder = !result.architecture.starts_with("transformer_lm");
+  result.multilingual = result.architecture.starts_with("multilingual_transformer");
+  result.cross_attention = result.has_encoder && !fields.flag("no_cross_attention", false);
+  if (result.has_encoder) result.encoder = parse_stack(fields, kEncoderKeys, where);
+  result.decoder = parse_stack(fields, kDecoderKeys, where);
+  if (!result.has_encoder) {
+    // base_lm_architecture: pre-norm unless a Hydra configuration says otherwise.
+    result.decoder.normalize_before = fields.flag("decoder_normalize_before", true);
+    if (!fields.present("max_target_positions")) {
+      result.decoder.max_positions =
+          fields.integer("tokens_per_sample", kDefaultPositions, limits::kMaxSequenceLength);
+    }
+  }
   result.activation = parse_activation(fields.text("activation_fn", "relu"), where);
   result.scale_embedding = !fields.flag("no_scale_embedding", false);
   result.positional_embeddings = !fields.flag("no_token_positional_embeddings", false);
   result.decoder_final_norm = !fields.flag("no_decoder_final_norm", false);
+  bool tie_projections = fields.flag("tie_adaptive_proj", false);
+  if (!result.has_encoder) {  // base_lm_architecture, on language models of 2018
+    if (fields.present("no_tie_adaptive_proj")) {
+      result.decoder_final_norm = false;
+      tie_projections = tie_projections || !fields.flag("no_tie_adaptive_proj", true);
+    }
+    if (fields.present("decoder_final_norm"))
+      result.decoder_final_norm = fields.flag("decoder_final_norm", true);
+  }
+  result.tie_adaptive_projections = tie_projections && fields.flag("tie_adaptive_weights", false);
   return result;
 }
 

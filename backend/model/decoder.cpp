@@ -13,7 +13,9 @@ Decoder<T>::Decoder(TensorReader<T>& reader, const TransformerConfig& config,
     : embedding_(reader, "decoder", config, config.decoder),
       configured_positions_(config.decoder.max_positions),
       heads_(config.decoder.heads),
-      normalize_before_(config.decoder.normalize_before) {
+      normalize_before_(config.decoder.normalize_before),
+      project_out_(load_linear(reader, "decoder.project_out_dim", embedding_.dim())),
+      output_(reader, config, features_dim(), embedding_.vocab_size()) {
   const std::int64_t count = count_layers(reader, "decoder");
   layers_.reserve(usize(count));
   for (std::int64_t i = 0; i < count; ++i) {
@@ -24,7 +26,6 @@ Decoder<T>::Decoder(TensorReader<T>& reader, const TransformerConfig& config,
       reader.scalar("decoder.version", 1.0) > 2.0) {
     layer_norm_ = LayerNorm<T>(reader, "decoder.layer_norm", dim());
   }
-  load_output(reader);
 }
 
 template <typename T>
@@ -37,34 +38,21 @@ typename Decoder<T>::Layer Decoder<T>::load_layer(TensorReader<T>& reader,
   const auto norm = [&](const char* old_name, const char* new_name) {
     return LayerNorm<T>(reader, concat(prefix, ".", old_names ? old_name : new_name), dim());
   };
-  return Layer{load_attention(reader, prefix + ".self_attn", {heads_, dim(), dim()}),
-               norm("layer_norms.0", "self_attn_layer_norm"),
-               load_attention(reader, prefix + ".encoder_attn", {heads_, dim(), encoder_dim}),
-               norm("layer_norms.1", "encoder_attn_layer_norm"),
-               FeedForward<T>(reader, prefix, dim(), config.activation),
-               norm("layer_norms.2", "final_layer_norm")};
-}
-
-template <typename T>
-void Decoder<T>::load_output(TensorReader<T>& reader) {
-  std::int64_t width = dim();
-  const std::string project = "decoder.project_out_dim.weight";
-  if (reader.has(project)) {
-    width = reader.extent(project, 2, 0);
-    project_out_ =
-        kernels::PackedMatrix<T>(reader.matrix(project, width, dim()).data(), dim(), width, dim());
+  Layer layer{load_attention(reader, prefix + ".self_attn", {heads_, dim(), dim()}),
+              norm("layer_norms.0", "self_attn_layer_norm"),
+              std::nullopt,
+              {},
+              FeedForward<T>(reader, prefix, dim(), config.activation),
+              norm("layer_norms.2", "final_layer_norm"),
+              reader.optional_vector(prefix + ".c_attn", heads_),
+              {}};
+  if (config.cross_attention) {
+    layer.cross = load_attention(reader, prefix + ".encoder_attn", {heads_, dim(), encoder_dim});
+    layer.cross_norm = norm("layer_norms.1", "encoder_attn_layer_norm");
   }
-  // Untied, tied under its own name, old name of untied, tied without a name of its own.
-  std::string name = "decoder.output_projection.weight";
-  if (!reader.has(name))
-    name = reader.has("decoder.embed_out") ? "decoder.embed_out" : "decoder.embed_tokens.weight";
-  const std::int64_t vocabulary = reader.extent(name, 2, 0);
-  ELBEAM_CHECK(vocabulary == embedding_.vocab_size(), ErrorCode::kModel, reader.path(), ": tensor ",
-               name, ": expected ", embedding_.vocab_size(),
-               " rows as in decoder.embed_tokens.weight, got ", vocabulary);
-  output_ = kernels::PackedMatrix<T>(reader.matrix(name, vocabulary, width).data(), width,
-                                     vocabulary, width);
-  output_bias_ = reader.optional_vector("decoder.output_projection.bias", vocabulary);
+  if (reader.has(prefix + ".attn_ln.weight"))
+    layer.attention_norm = LayerNorm<T>(reader, prefix + ".attn_ln", dim());
+  return layer;
 }
 
 template <typename T>
@@ -84,8 +72,15 @@ void Decoder<T>::prepare_self(attention::Kind kind) {
 }
 
 template <typename T>
+void Decoder<T>::prepare_forced() {
+  for (Layer& layer : layers_) layer.self.prepare_fused_qkv();
+}
+
+template <typename T>
 void Decoder<T>::prepare_cross(attention::Kind kind) {
-  for (Layer& layer : layers_) layer.cross.prepare(kind);
+  for (Layer& layer : layers_) {
+    if (layer.cross) layer.cross->prepare(kind);
+  }
 }
 
 template <typename T>
@@ -93,63 +88,101 @@ std::vector<attention::CrossKeysValues<T>> Decoder<T>::build_keys_values(
     const attention::EncoderOut<T>& encoder_out, ThreadPool& pool) const {
   std::vector<attention::CrossKeysValues<T>> all;
   all.reserve(layers_.size());
-  for (const Layer& layer : layers_) all.emplace_back(layer.cross, encoder_out, pool);
+  for (const Layer& layer : layers_) all.emplace_back(*layer.cross, encoder_out, pool);
   return all;
 }
 
 template <typename T>
-void Decoder<T>::step(const Step& step, Scratch& scratch, ThreadPool& pool) const {
-  const std::int64_t rows = ssize(step.tokens.size());
-  scratch.x.reserve(rows * dim());
+T* Decoder<T>::features(const Pass& pass, Scratch& scratch, ThreadPool& pool) const {
+  const std::int64_t rows = ssize(pass.tokens.size());
+  scratch.x.reserve(checked_mul(rows, dim()));
   scratch.normalised.reserve(rows * dim());
-  scratch.positions.assign(usize(rows), step.cache->steps() - 1);
-  embedding_.apply({step.tokens, scratch.positions}, scratch.x.data(), pool);
-  for (std::int64_t i = 0; i < layers(); ++i) run_layer(i, step, scratch, pool);
-  const T* features = scratch.x.data();
-  if (layer_norm_.present()) layer_norm_.apply(scratch.x.data(), rows, scratch.x.data(), pool);
-  if (project_out_.outputs() != 0) {
-    scratch.narrow.reserve(rows * project_out_.outputs());
-    project_out_.multiply({features, dim()}, rows, {scratch.narrow.data(), project_out_.outputs()},
-                          {}, pool);
-    features = scratch.narrow.data();
-  }
-  const T* bias = output_bias_.empty() ? nullptr : output_bias_.data();
-  output_.multiply({features, output_.inputs()}, rows, {step.logits, vocab_size()}, {.bias = bias},
-                   pool);
+  embedding_.apply({pass.tokens, pass.positions}, scratch.x.data(), pool);
+  for (std::int64_t i = 0; i < layers(); ++i) run_layer(i, pass, scratch, pool);
+  T* x = scratch.x.data();
+  if (layer_norm_.present()) layer_norm_.apply(x, rows, x, pool);
+  if (project_out_.outputs() == 0) return x;
+  scratch.narrow.reserve(checked_mul(rows, features_dim()));
+  project_out_.multiply({x, dim()}, rows, {scratch.narrow.data(), features_dim()}, {}, pool);
+  return scratch.narrow.data();
 }
 
-// fairseq/modules/transformer_layer.py TransformerDecoderLayerBase.forward.
+// fairseq/modules/transformer_layer.py TransformerDecoderLayerBase.forward. Pre-norm blocks read
+// LayerNorm(x), post-norm blocks read x and are normalised afterwards.
 template <typename T>
-void Decoder<T>::run_layer(std::int64_t index, const Step& step, Scratch& scratch,
+void Decoder<T>::run_layer(std::int64_t index, const Pass& pass, Scratch& scratch,
                            ThreadPool& pool) const {
   const Layer& layer = layers_[usize(index)];
-  const std::int64_t rows = ssize(step.tokens.size());
+  const std::int64_t rows = ssize(pass.tokens.size());
   T* x = scratch.x.data();
   T* normalised = scratch.normalised.data();
-  // Pre-norm blocks read LayerNorm(x), post-norm blocks read x and are normalised afterwards.
-  const T* input = normalize_before_ ? normalised : x;
 
   if (normalize_before_) layer.self_norm.apply(x, rows, normalised, pool);
-  attention::self_attention<T>({&layer.self, step.self_kind, index, input, x, x}, *step.cache,
-                               scratch.attention, pool);
+  self_block(index, pass, scratch, pool);
   if (!normalize_before_) layer.self_norm.apply(x, rows, x, pool);
 
-  if (normalize_before_) layer.cross_norm.apply(x, rows, normalised, pool);
-  attention::CrossStep<T> cross;
-  cross.weights = &layer.cross;
-  cross.encoder_out = step.encoder_out;
-  cross.keys_values = step.keys_values->empty() ? nullptr : &(*step.keys_values)[usize(index)];
-  cross.live = step.live;
-  cross.rows = rows;
-  cross.x = input;
-  cross.residual = x;
-  cross.y = x;
-  attention::cross_attention(cross, scratch.attention, pool);
-  if (!normalize_before_) layer.cross_norm.apply(x, rows, x, pool);
+  if (layer.cross) {
+    if (normalize_before_) layer.cross_norm.apply(x, rows, normalised, pool);
+    cross_block(index, pass, scratch, pool);
+    if (!normalize_before_) layer.cross_norm.apply(x, rows, x, pool);
+  }
 
   if (normalize_before_) layer.final_norm.apply(x, rows, normalised, pool);
-  layer.feed_forward.apply(input, rows, x, scratch.hidden, pool);
+  layer.feed_forward.apply(normalize_before_ ? normalised : x, rows, x, scratch.hidden, pool);
   if (!normalize_before_) layer.final_norm.apply(x, rows, x, pool);
+}
+
+template <typename T>
+void Decoder<T>::self_block(std::int64_t index, const Pass& pass, Scratch& scratch,
+                            ThreadPool& pool) const {
+  const Layer& layer = layers_[usize(index)];
+  const std::int64_t rows = ssize(pass.tokens.size());
+  T* x = scratch.x.data();
+  const bool scaled = !layer.head_scales.empty() || layer.attention_norm.present();
+  if (scaled) scratch.branch.reserve(rows * dim());
+  attention::SelfStep<T> step;
+  step.weights = &layer.self;
+  step.kind = pass.self_kind;
+  step.layer = index;
+  step.x = normalize_before_ ? scratch.normalised.data() : x;
+  step.residual = scaled ? nullptr : x;
+  step.y = scaled ? scratch.branch.data() : x;
+  if (pass.offsets.empty()) {
+    attention::self_attention(step, *pass.cache, scratch.attention, pool);
+  } else {
+    attention::forced_self_attention<T>(
+        {step, pass.offsets, pass.causal, pass.cache, pass.first_cache_row}, scratch.attention,
+        pool);
+  }
+  if (!scaled) return;
+  T* branch = scratch.branch.data();
+  if (!layer.head_scales.empty()) {
+    const std::int64_t head_dim = dim() / heads_;
+    for (std::int64_t i = 0; i < rows * dim(); ++i)
+      branch[i] *= layer.head_scales[usize(i % dim() / head_dim)];
+  }
+  if (layer.attention_norm.present()) layer.attention_norm.apply(branch, rows, branch, pool);
+  for (std::int64_t i = 0; i < rows * dim(); ++i) x[i] += branch[i];
+}
+
+template <typename T>
+void Decoder<T>::cross_block(std::int64_t index, const Pass& pass, Scratch& scratch,
+                             ThreadPool& pool) const {
+  T* x = scratch.x.data();
+  attention::CrossStep<T> cross;
+  cross.weights = &*layers_[usize(index)].cross;
+  cross.encoder_out = pass.encoder_out;
+  cross.keys_values = pass.keys_values->empty() ? nullptr : &(*pass.keys_values)[usize(index)];
+  cross.live = pass.live;
+  cross.rows = ssize(pass.tokens.size());
+  cross.x = normalize_before_ ? scratch.normalised.data() : x;
+  cross.residual = x;
+  cross.y = x;
+  if (index == pass.mean_layer) {
+    cross.mean_weights = pass.mean_weights;
+    cross.mean_width = pass.mean_width;
+  }
+  attention::cross_attention(cross, scratch.attention, pool);
 }
 
 template class Decoder<float>;

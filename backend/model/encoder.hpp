@@ -5,6 +5,7 @@
 
 #include "attention/cross_attention.hpp"
 #include "attention/weights.hpp"
+#include "model/embedding.hpp"
 #include "model/layers.hpp"
 
 #include <vector>

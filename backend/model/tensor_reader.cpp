@@ -2,7 +2,10 @@
 
 #include "base/check.hpp"
 
+#include <algorithm>
 #include <bit>
+#include <charconv>
+#include <cmath>
 #include <cstring>
 #include <string_view>
 #include <type_traits>
@@ -77,15 +80,28 @@ constexpr TensorType native_type() {
   return std::is_same_v<T, float> ? TensorType::kFloat32 : TensorType::kFloat64;
 }
 
+// The nearest fp16 number, ties to even, as torch's tensor.half() gives it.
+double round_to_half(double value) {
+  constexpr double kLargest = 65504.0;
+  const double magnitude = std::fabs(value);
+  if (!(magnitude > 0.0) || std::isinf(value)) return value;  // also NaN
+  // 11 significant bits, fewer below 2^-14, where steps are 2^-24.
+  const double step = std::ldexp(1.0, std::max(std::ilogb(magnitude) - 10, -24));
+  const double rounded = std::nearbyint(magnitude / step) * step;
+  const double limited = rounded > kLargest ? HUGE_VAL : rounded;
+  return std::copysign(limited, value);
+}
+
 template <typename T>
-void convert(const TensorView& view, T* out) {
+void convert(const TensorView& view, bool half, T* out) {
   const std::int64_t element = archive::tensor_type_size(view.type);
   const std::size_t rank = view.shape.size();
   const std::int64_t count = view.element_count();
   std::vector<std::int64_t> index(rank, 0);
   std::int64_t offset = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    out[i] = static_cast<T>(load_element(view.type, view.data + offset * element));
+    const double value = load_element(view.type, view.data + offset * element);
+    out[i] = static_cast<T>(half ? round_to_half(value) : value);
     for (std::size_t axis = rank; axis-- > 0;) {  // odometer over the strides
       offset += view.strides[axis];
       if (++index[axis] < view.shape[axis]) break;
@@ -98,19 +114,37 @@ void convert(const TensorView& view, T* out) {
 }  // namespace
 
 template <typename T>
-TensorReader<T>::TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint)
-    : checkpoint_(std::move(checkpoint)) {}
+TensorReader<T>::TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint,
+                              ReaderOptions options)
+    : checkpoint_(std::move(checkpoint)), options_(std::move(options)) {}
+
+template <typename T>
+std::string TensorReader<T>::in_file(const std::string& name) const {
+  const TensorNames& names = options_.names;
+  for (const auto& [stack, kept] :
+       {std::pair{std::string_view("encoder.layers."), &names.encoder_kept},
+        {std::string_view("decoder.layers."), &names.decoder_kept}}) {
+    if (kept->empty() || !name.starts_with(stack)) continue;
+    std::size_t layer = 0;
+    const char* begin = name.data() + stack.size();
+    const char* end = std::from_chars(begin, name.data() + name.size(), layer).ptr;
+    if (layer >= kept->size()) return {};
+    return concat(names.prefix, stack, (*kept)[layer], std::string_view(end));
+  }
+  return names.prefix + name;
+}
 
 template <typename T>
 bool TensorReader<T>::has(const std::string& name) const {
-  return checkpoint_->tensors().find(name) != checkpoint_->tensors().end();
+  return checkpoint_->tensors().find(in_file(name)) != checkpoint_->tensors().end();
 }
 
 template <typename T>
 const TensorView& TensorReader<T>::find(const std::string& name) const {
-  const auto it = checkpoint_->tensors().find(name);
+  const std::string stored = in_file(name);
+  const auto it = checkpoint_->tensors().find(stored);
   ELBEAM_CHECK(it != checkpoint_->tensors().end(), ErrorCode::kModel, path(), ": tensor ",
-               quoted(name, 200), " is missing");
+               quoted(stored.empty() ? name : stored, 200), " is missing");
   return it->second;
 }
 
@@ -164,13 +198,14 @@ std::span<const T> TensorReader<T>::read(const std::string& name, const TensorVi
                ": expected a floating-point type, got ", archive::tensor_type_name(view.type));
   const std::int64_t count = view.element_count();
   const auto address = reinterpret_cast<std::uintptr_t>(view.data);
-  if (view.type == native_type<T>() && view.is_contiguous() && address % alignof(T) == 0) {
+  const bool half = options_.half && view.type != TensorType::kFloat16;
+  if (!half && view.type == native_type<T>() && view.is_contiguous() && address % alignof(T) == 0) {
     return {reinterpret_cast<const T*>(view.data), usize(count)};
   }
   const auto [it, fresh] = done_.try_emplace(Key{view.data, view.shape, view.strides});
   if (fresh) {
     AlignedBuffer<T>& buffer = converted_.emplace_back(count);
-    convert(view, buffer.data());
+    convert(view, half, buffer.data());
     it->second = {buffer.data(), usize(count)};
   }
   return it->second;

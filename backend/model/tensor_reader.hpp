@@ -11,9 +11,22 @@
 #include <span>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 namespace elbeam::model {
+
+// How the names that the model asks for lie in the file.
+struct TensorNames {
+  std::string prefix;                      // "models.de-en." of a multilingual checkpoint
+  std::vector<std::int64_t> encoder_kept;  // StackConfig::kept_layers
+  std::vector<std::int64_t> decoder_kept;
+};
+
+struct ReaderOptions {
+  TensorNames names;
+  bool half = false;  // round every number to fp16
+};
 
 // A tensor that is stored in type T, aligned and row-major is used where it lies in the mapped
 // file; any other is converted once, and tied tensors share the copy. Spans live as long as the
@@ -21,7 +34,7 @@ namespace elbeam::model {
 template <typename T>
 class TensorReader {
  public:
-  explicit TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint);
+  TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint, ReaderOptions options);
 
   bool has(const std::string& name) const;
   // Shape of a tensor; throws Error(kModel) when it is missing or has another rank.
@@ -38,10 +51,13 @@ class TensorReader {
   const std::string& path() const noexcept { return checkpoint_->path(); }
 
  private:
+  // The name in the file; empty where a kept layer does not exist.
+  std::string in_file(const std::string& name) const;
   const archive::TensorView& find(const std::string& name) const;
   std::span<const T> read(const std::string& name, const archive::TensorView& view);
 
   std::shared_ptr<const archive::Checkpoint> checkpoint_;
+  ReaderOptions options_;
   std::deque<AlignedBuffer<T>> converted_;
   using Key = std::tuple<const std::byte*, std::vector<std::int64_t>, std::vector<std::int64_t>>;
   std::map<Key, std::span<const T>> done_;  // by address, shape and strides

@@ -4,14 +4,24 @@
 #include "base/check.hpp"
 #include "model/decoder.hpp"
 #include "model/encoder.hpp"
+#include "model/overrides.hpp"
+
+#include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
+#include <set>
+#include <string_view>
 
 namespace elbeam::model {
 namespace {
 
 using attention::Kind;
+
+// Known tokens go through the layers in groups of sentences of about this many, as in the encoder.
+constexpr std::size_t kForcedTokens = 512;
+constexpr std::int64_t kScoredRows = 64;
 
 template <typename T>
 class NativeTransformer;
@@ -27,18 +37,31 @@ class NativeState : public DecodeState {
   NativeState& operator=(const NativeState&) = delete;
 
   void step(const StepInput& input, const StepOutput& output) override;
+  bool force(const ForcedInput& input, const ForcedOutput& output) override;
 
  private:
+  void encode(const SourceBatch& batch);
   void follow_parents(std::span<const std::int64_t> parents);
-  void write_log_probs(std::int64_t rows, T* logits, std::span<float> log_probs);
+  // Passes of sentences first .. last - 1 of known tokens.
+  void force_sentences(const ForcedInput& input, const ForcedOutput& output, std::size_t first,
+                       std::size_t last, bool fill_cache);
+  void score_forced(const ForcedInput& input, const ForcedOutput& output, std::size_t first,
+                    std::span<const std::int64_t> offsets, T* features);
+  typename Decoder<T>::Pass make_pass(std::span<const std::int64_t> tokens, bool attention);
+  // Row r of the mean attention weights, a row of the sentence, as float32.
+  void copy_attention(std::int64_t row, std::int64_t sentence, std::span<float> out) const;
 
   const NativeTransformer<T>& model_;
   DecodeShape shape_;
+  std::int64_t sentences_;
+  std::int64_t source_width_ = 0;  // tokens of the longest source
   attention::EncoderOut<T> encoder_out_;
   std::vector<attention::CrossKeysValues<T>> keys_values_;  // empty: EL-attention
   attention::SelfCache<T> cache_;
   typename Decoder<T>::Scratch scratch_;
-  AlignedBuffer<T> logits_;
+  typename OutputLayer<T>::Scratch output_scratch_;
+  AlignedBuffer<T> mean_weights_;  // [rows, source_width_]
+  bool closed_ = false;  // known tokens of several lengths were read: there is no next step
   std::vector<std::int64_t> sentence_of_row_;
   std::vector<std::int64_t> next_sentence_of_row_;
   std::vector<attention::SentenceRows> live_;
@@ -48,22 +71,31 @@ template <typename T>
 class NativeTransformer : public Transformer {
  public:
   NativeTransformer(const std::shared_ptr<const archive::Checkpoint>& checkpoint,
-                    const TransformerConfig& config, const TransformerOptions& options)
+                    const TransformerConfig& config, const ReaderOptions& reading,
+                    const TransformerOptions& options)
       : options_(options),
+        architecture_(config.architecture),
         pool_(options.threads),
-        reader_(checkpoint),
-        encoder_(reader_, config),
-        decoder_(reader_, config, encoder_.dim()),
+        reader_(checkpoint, reading),
+        encoder_(make_encoder(reader_, config)),
+        decoder_(reader_, config, encoder_ ? encoder_->dim() : 0),
         self_kind_(options.attention == Attention::kEl ? Kind::kEl : Kind::kMha) {
     decoder_.prepare_self(self_kind_);
     // What a forced kind needs is packed once here; the planner's choice on first use.
     if (options.attention != Attention::kAuto) decoder_.prepare_cross(self_kind_);
+    report_.self_kind = self_kind_;
   }
 
+  const std::string& architecture() const override { return architecture_; }
   std::int64_t vocab_size() const override { return decoder_.vocab_size(); }
-  std::int64_t source_vocab_size() const override { return encoder_.vocab_size(); }
+  std::int64_t source_vocab_size() const override {
+    return encoder_ ? encoder_->vocab_size() : decoder_.vocab_size();
+  }
   std::int64_t max_decoder_positions() const override { return decoder_.max_positions(); }
-  std::int64_t max_source_positions() const override { return encoder_.max_positions(); }
+  bool has_encoder() const override { return encoder_ != nullptr; }
+  std::int64_t max_source_positions() const override {
+    return encoder_ ? encoder_->max_positions() : decoder_.max_positions();
+  }
 
   CacheReport cache_report() const override {
     const std::lock_guard<std::mutex> lock(report_mutex_);
@@ -74,7 +106,14 @@ class NativeTransformer : public Transformer {
     ELBEAM_CHECK(!batch.sentences.empty(), ErrorCode::kModel, "the batch has no sentences");
     ELBEAM_CHECK(shape.beam >= 1 && shape.max_steps >= 1 && shape.temperature > 0.0,
                  ErrorCode::kUsage, "decode shape: beam, steps and temperature must be positive");
+    ELBEAM_CHECK(!shape.attention || decoder_.has_cross_attention(), ErrorCode::kUnsupported,
+                 "attention to the source was asked for, and a model of architecture ",
+                 architecture_, " does not attend to one");
     return std::make_unique<NativeState<T>>(*this, batch, shape);
+  }
+
+  void prepare_forced() const {
+    std::call_once(forced_packed_, [&] { decoder_.prepare_forced(); });
   }
 
   // Chooses the cross-attention of a batch and packs what it needs.
@@ -106,20 +145,27 @@ class NativeTransformer : public Transformer {
     report_.self_bytes = std::max(report_.self_bytes, bytes);
   }
 
-  const Encoder<T>& encoder() const { return encoder_; }
+  const Encoder<T>* encoder() const { return encoder_.get(); }
   const Decoder<T>& decoder() const { return decoder_; }
   Kind self_kind() const { return self_kind_; }
   ThreadPool& pool() const { return pool_; }
 
  private:
+  static std::unique_ptr<const Encoder<T>> make_encoder(TensorReader<T>& reader,
+                                                        const TransformerConfig& config) {
+    return config.has_encoder ? std::make_unique<const Encoder<T>>(reader, config) : nullptr;
+  }
+
   TransformerOptions options_;
+  std::string architecture_;
   mutable ThreadPool pool_;
   TensorReader<T> reader_;
-  Encoder<T> encoder_;
-  mutable Decoder<T> decoder_;  // packs cross-attention weights on first use, under call_once
+  std::unique_ptr<const Encoder<T>> encoder_;  // a language model has none
+  mutable Decoder<T> decoder_;  // packs some attention weights on first use, under call_once
   Kind self_kind_;
   mutable std::once_flag el_packed_;
   mutable std::once_flag mha_packed_;
+  mutable std::once_flag forced_packed_;
   mutable std::mutex report_mutex_;
   mutable CacheReport report_;
 };
@@ -129,30 +175,39 @@ NativeState<T>::NativeState(const NativeTransformer<T>& model, const SourceBatch
                             const DecodeShape& shape)
     : model_(model),
       shape_(shape),
-      encoder_out_(model.encoder().encode(batch, model.pool())),
+      sentences_(ssize(batch.sentences.size())),
       cache_(model.decoder().layers(),
              attention::self_cache_width(model.self_kind(), model.decoder().dim()),
-             checked_mul(ssize(batch.sentences.size()), shape.beam)) {
-  const Decoder<T>& decoder = model.decoder();
+             checked_mul(sentences_, shape.beam)) {
+  for (const auto& sentence : batch.sentences)
+    source_width_ = std::max(source_width_, ssize(sentence.size()));
+  if (model.encoder() != nullptr) encode(batch);
+}
+
+template <typename T>
+void NativeState<T>::encode(const SourceBatch& batch) {
+  encoder_out_ = model_.encoder()->encode(batch, model_.pool());
+  const Decoder<T>& decoder = model_.decoder();
+  if (!decoder.has_cross_attention()) return;
   attention::Shape plan;
   plan.layers = decoder.layers();
   plan.heads = decoder.heads();
   plan.dim = decoder.dim();
   plan.key_dim = encoder_out_.dim;
-  plan.beam = shape.beam;
+  plan.beam = shape_.beam;
   plan.sentences = encoder_out_.sentences();
   plan.source_tokens = encoder_out_.offsets.back();
   // Outputs are about as long as their sources unless the options cut them off earlier.
-  plan.expected_steps = std::min(shape.max_steps, plan.source_tokens / plan.sentences + 1);
-  const Kind kind = model.plan_cross(plan);
+  plan.expected_steps = std::min(shape_.max_steps, plan.source_tokens / plan.sentences + 1);
+  const Kind kind = model_.plan_cross(plan);
   std::int64_t bytes = encoder_out_.hidden.bytes();
   if (kind == Kind::kMha) {
-    keys_values_ = decoder.build_keys_values(encoder_out_, model.pool());
+    keys_values_ = decoder.build_keys_values(encoder_out_, model_.pool());
     encoder_out_.hidden = AlignedBuffer<T>();  // keys and values are all that is read from now on
     bytes = 0;
     for (const auto& layer : keys_values_) bytes += layer.bytes();
   }
-  model.record(plan, kind, bytes);
+  model_.record(plan, kind, bytes);
 }
 
 template <typename T>
@@ -163,7 +218,7 @@ NativeState<T>::~NativeState() {
 template <typename T>
 void NativeState<T>::follow_parents(std::span<const std::int64_t> parents) {
   const bool first = cache_.steps() == 0;
-  const std::int64_t bound = first ? encoder_out_.sentences() : ssize(sentence_of_row_.size());
+  const std::int64_t bound = first ? sentences_ : ssize(sentence_of_row_.size());
   next_sentence_of_row_.clear();
   live_.clear();
   for (std::int64_t row = 0; row < ssize(parents.size()); ++row) {
@@ -180,56 +235,196 @@ void NativeState<T>::follow_parents(std::span<const std::int64_t> parents) {
 }
 
 template <typename T>
-void NativeState<T>::step(const StepInput& input, const StepOutput& output) {
-  const std::span<float> log_probs = output.log_probs;
-  ELBEAM_CHECK(output.attention.empty(), ErrorCode::kUnsupported,
-               "the native engine gives no attention yet");
-  const std::int64_t rows = ssize(input.tokens.size());
-  const std::int64_t vocabulary = model_.vocab_size();
-  ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());
-  ELBEAM_INVARIANT(cache_.steps() < shape_.max_steps);
-  ELBEAM_INVARIANT(ssize(log_probs.size()) >= rows * vocabulary);
-  follow_parents(input.parents);
-  cache_.begin_step(input.parents);
-  T* logits = nullptr;
-  if constexpr (std::is_same_v<T, float>) {
-    logits = log_probs.data();  // normalised in place
-  } else {
-    logits_.reserve(checked_mul(rows, vocabulary));
-    logits = logits_.data();
+typename Decoder<T>::Pass NativeState<T>::make_pass(std::span<const std::int64_t> tokens,
+                                                    bool attention) {
+  const std::int64_t rows = ssize(tokens.size());
+  typename Decoder<T>::Pass pass;
+  pass.tokens = tokens;
+  pass.positions = scratch_.positions;
+  pass.self_kind = model_.self_kind();
+  pass.cache = &cache_;
+  pass.encoder_out = &encoder_out_;
+  pass.keys_values = &keys_values_;
+  pass.live = live_;
+  if (attention) {
+    ELBEAM_CHECK(shape_.attention, ErrorCode::kUnsupported,
+                 "the state was not started for attention");
+    mean_weights_.reserve(checked_mul(rows, source_width_));
+    pass.mean_weights = mean_weights_.data();
+    pass.mean_width = source_width_;
+    pass.mean_layer = model_.decoder().layers() - 1;
   }
-  typename Decoder<T>::Step step;
-  step.tokens = input.tokens;
-  step.self_kind = model_.self_kind();
-  step.cache = &cache_;
-  step.encoder_out = &encoder_out_;
-  step.keys_values = &keys_values_;
-  step.live = live_;
-  step.logits = logits;
-  model_.decoder().step(step, scratch_, model_.pool());
-  write_log_probs(rows, logits, log_probs);
+  return pass;
 }
 
 template <typename T>
-void NativeState<T>::write_log_probs(std::int64_t rows, T* logits, std::span<float> log_probs) {
-  const std::int64_t vocabulary = model_.vocab_size();
-  model_.pool().parallel_for(rows, [&](std::int64_t row) {
-    kernels::kernels<T>().log_softmax(logits + row * vocabulary, vocabulary,
-                                      static_cast<T>(shape_.temperature),
-                                      log_probs.data() + row * vocabulary);
-  });
+void NativeState<T>::copy_attention(std::int64_t row, std::int64_t sentence,
+                                    std::span<float> out) const {
+  ELBEAM_INVARIANT(ssize(out.size()) >= source_width_);
+  const T* weights = mean_weights_.data() + row * source_width_;
+  const std::int64_t length = encoder_out_.length(sentence);
+  for (std::int64_t t = 0; t < length; ++t) out[usize(t)] = static_cast<float>(weights[t]);
+  for (std::int64_t t = length; t < source_width_; ++t) out[usize(t)] = 0.0F;
+}
+
+template <typename T>
+void NativeState<T>::step(const StepInput& input, const StepOutput& output) {
+  const std::int64_t rows = ssize(input.tokens.size());
+  ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());
+  ELBEAM_INVARIANT(!closed_ && cache_.steps() < shape_.max_steps);
+  follow_parents(input.parents);
+  cache_.begin_step(input.parents);
+  scratch_.positions.assign(usize(rows), cache_.steps() - 1);
+  const bool attention = !output.attention.empty();
+  T* features =
+      model_.decoder().features(make_pass(input.tokens, attention), scratch_, model_.pool());
+  for (std::int64_t row = 0; attention && row < rows; ++row) {
+    copy_attention(row, sentence_of_row_[usize(row)],
+                   output.attention.subspan(usize(row * source_width_)));
+  }
+  model_.decoder().output().apply(features, rows, shape_.temperature, output.log_probs,
+                                  output_scratch_, model_.pool());
+}
+
+template <typename T>
+bool NativeState<T>::force(const ForcedInput& input, const ForcedOutput& output) {
+  ELBEAM_CHECK(ssize(input.tokens.size()) == sentences_, ErrorCode::kUsage, "known tokens of ",
+               input.tokens.size(), " sentences for a batch of ", sentences_);
+  ELBEAM_INVARIANT(cache_.steps() == 0 && !closed_);
+  const std::size_t length = input.tokens.front().size();
+  bool even = true;
+  for (std::size_t s = 0; s < input.tokens.size(); ++s) {
+    even = even && input.tokens[s].size() == length;
+    ELBEAM_CHECK(ssize(input.tokens[s].size()) <= shape_.max_steps, ErrorCode::kUsage,
+                 "known tokens of sentence ", s, ": expected at most ", shape_.max_steps, ", got ",
+                 input.tokens[s].size());
+  }
+  closed_ = !even;
+  model_.prepare_forced();
+  if (even) {
+    cache_.begin_steps(ssize(length), sentences_);
+    sentence_of_row_.resize(usize(sentences_));
+    std::iota(sentence_of_row_.begin(), sentence_of_row_.end(), std::int64_t{0});
+  }
+  for (std::size_t first = 0; first < input.tokens.size();) {
+    std::size_t last = first + 1;
+    std::size_t tokens = input.tokens[first].size();
+    while (last < input.tokens.size() && tokens + input.tokens[last].size() <= kForcedTokens)
+      tokens += input.tokens[last++].size();
+    force_sentences(input, output, first, last, even);
+    first = last;
+  }
+  return true;
+}
+
+template <typename T>
+void NativeState<T>::force_sentences(const ForcedInput& input, const ForcedOutput& output,
+                                     std::size_t first, std::size_t last, bool fill_cache) {
+  std::vector<std::int64_t> tokens;
+  std::vector<std::int64_t> offsets{0};
+  scratch_.positions.clear();
+  live_.clear();
+  for (std::size_t s = first; s < last; ++s) {
+    const auto& sentence = input.tokens[s];
+    live_.push_back({ssize(s), offsets.back(), ssize(sentence.size())});
+    tokens.insert(tokens.end(), sentence.begin(), sentence.end());
+    for (std::int64_t p = 0; p < ssize(sentence.size()); ++p) scratch_.positions.push_back(p);
+    offsets.push_back(ssize(tokens.size()));
+  }
+  const bool attention = !output.attention.empty();
+  typename Decoder<T>::Pass pass = make_pass(tokens, attention);
+  pass.offsets = offsets;
+  pass.cache = fill_cache ? &cache_ : nullptr;
+  pass.first_cache_row = ssize(first);
+  T* features = model_.decoder().features(pass, scratch_, model_.pool());
+  for (std::size_t s = first; attention && s < last; ++s) {
+    for (std::int64_t t = 0; t < ssize(input.tokens[s].size()); ++t) {
+      copy_attention(offsets[s - first] + t, ssize(s),
+                     output.attention[s].subspan(usize(t * source_width_)));
+    }
+  }
+  score_forced(input, output, first, offsets, features);
+}
+
+// The output layer over kScoredRows rows at a time: log-probabilities of all positions at once
+// would be tokens x vocabulary numbers.
+template <typename T>
+void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& output,
+                                  std::size_t first, std::span<const std::int64_t> offsets,
+                                  T* features) {
+  const OutputLayer<T>& layer = model_.decoder().output();
+  const std::int64_t width = model_.decoder().features_dim();
+  const std::int64_t vocabulary = layer.vocab_size();
+  if (input.targets.empty()) {  // last positions only
+    for (std::size_t i = 0; i + 1 < offsets.size() && !output.last_log_probs.empty(); ++i) {
+      layer.apply(features + (offsets[i + 1] - 1) * width, 1, shape_.temperature,
+                  output.last_log_probs.subspan((first + i) * usize(vocabulary)), output_scratch_,
+                  model_.pool());
+    }
+    return;
+  }
+  const std::int64_t rows = offsets.back();
+  AlignedBuffer<float> log_probs(checked_mul(std::min(rows, kScoredRows), vocabulary));
+  std::size_t sentence = 0;  // of row `begin + r`, counted from `first`
+  for (std::int64_t begin = 0; begin < rows; begin += kScoredRows) {
+    const std::int64_t count = std::min(kScoredRows, rows - begin);
+    layer.apply(features + begin * width, count, shape_.temperature,
+                {log_probs.data(), usize(count * vocabulary)}, output_scratch_, model_.pool());
+    for (std::int64_t r = 0; r < count; ++r) {
+      while (begin + r >= offsets[sentence + 1]) ++sentence;
+      const std::size_t position = usize(begin + r - offsets[sentence]);
+      const float* line = log_probs.data() + r * vocabulary;
+      output.target_log_probs[first + sentence][position] =
+          line[input.targets[first + sentence][position]];
+      if (!output.last_log_probs.empty() && begin + r + 1 == offsets[sentence + 1]) {
+        std::copy_n(line, vocabulary,
+                    output.last_log_probs.subspan((first + sentence) * usize(vocabulary)).begin());
+      }
+    }
+  }
+}
+
+// Multilingual checkpoints: which of models.<pair>.* to read.
+std::string multilingual_prefix(const archive::Checkpoint& checkpoint, const std::string& wanted) {
+  std::set<std::string> pairs;
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    const std::size_t begin = std::string_view("models.").size();
+    const std::size_t end = name.find('.', begin);
+    if (name.starts_with("models.") && end != std::string::npos)
+      pairs.insert(name.substr(begin, end - begin));
+  }
+  std::string known;
+  for (const std::string& pair : pairs) known += (known.empty() ? "" : ", ") + quoted(pair);
+  const std::string pair = wanted.empty() && pairs.size() == 1 ? *pairs.begin() : wanted;
+  ELBEAM_CHECK(pairs.contains(pair), ErrorCode::kUsage, checkpoint.path(),
+               ": a multilingual model of the language pairs ", known, ", and ",
+               wanted.empty() ? "none was named" : quoted(wanted) + " is not among them");
+  return concat("models.", pair, ".");
 }
 
 }  // namespace
 
 std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
                                               const TransformerOptions& options) {
-  const TransformerConfig config =
-      parse_transformer_config(checkpoint->config(), checkpoint->path());
-  if (options.dtype == DType::kFp64) {
-    return std::make_unique<NativeTransformer<double>>(checkpoint, config, options);
+  nlohmann::json facts = checkpoint->config();
+  override_model_config(facts, options.model_overrides);
+  const TransformerConfig config = parse_transformer_config(facts, checkpoint->path());
+  for (const auto& [name, view] : checkpoint->tensors()) {
+    ELBEAM_CHECK(!name.ends_with(".centroids"), ErrorCode::kUnsupported, checkpoint->path(),
+                 ": the native engine cannot run weights of iterative product quantization (",
+                 quoted(name, 200),
+                 "), made with --quantization-config-path; use --engine torchscript");
   }
-  return std::make_unique<NativeTransformer<float>>(checkpoint, config, options);
+  ReaderOptions reading;
+  reading.half = options.half;
+  reading.names.encoder_kept = config.encoder.kept_layers;
+  reading.names.decoder_kept = config.decoder.kept_layers;
+  if (config.multilingual)
+    reading.names.prefix = multilingual_prefix(*checkpoint, options.language_pair);
+  if (options.dtype == DType::kFp64) {
+    return std::make_unique<NativeTransformer<double>>(checkpoint, config, reading, options);
+  }
+  return std::make_unique<NativeTransformer<float>>(checkpoint, config, reading, options);
 }
 
 }  // namespace elbeam::model

@@ -1,4 +1,4 @@
-// The native engine: a fairseq encoder-decoder Transformer behind StepModel.
+// The native engine: fairseq's Transformers, encoder-decoder and language models, as StepModel.
 #pragma once
 
 #include <elbeam/options.hpp>
@@ -9,13 +9,18 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 namespace elbeam::model {
 
 struct TransformerOptions {
   Attention attention = Attention::kAuto;
   DType dtype = DType::kFp32;
-  int threads = 0;  // 0: as many as the process may run on
+  int threads = 0;    // 0: as many as the process may run on
+  bool half = false;  // round the weights to fp16
+  // Which part of a multilingual checkpoint to run, "de-en"; empty: the only one.
+  std::string language_pair;
+  std::string model_overrides;  // Python literal of a dict, or empty; see overrides.hpp
 };
 
 // What was planned for the batch with the most source tokens so far, and its memory.
@@ -31,12 +36,14 @@ struct CacheReport {
 
 class Transformer : public StepModel {
  public:
-  virtual std::int64_t source_vocab_size() const = 0;
+  virtual const std::string& architecture() const = 0;
+  virtual std::int64_t source_vocab_size() const = 0;  // a language model's own vocabulary
   virtual CacheReport cache_report() const = 0;
 };
 
 // Builds the model over the checkpoint's memory. Throws Error: kUnsupported for an architecture
-// that is not an encoder-decoder Transformer, kModel for tensors that do not fit together.
+// or an option that cannot be run here, kUsage for a language pair that the file does not have
+// or overrides that are no dict, kModel for tensors that do not fit together.
 std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
                                               const TransformerOptions& options);
 

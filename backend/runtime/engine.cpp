@@ -144,8 +144,10 @@ LoadedModel load_model(const LoadOptions& options) {
   if (options.engine == Engine::kTorchScript) {
     loaded.model = load_scripted(options, *checkpoint, loaded.info);
   } else {
-    auto native =
-        model::load_transformer(checkpoint, {options.attention, options.dtype, options.threads});
+    auto native = model::load_transformer(
+        checkpoint, {options.attention, options.dtype, options.threads, options.half_weights,
+                     options.language_pair, options.model_overrides});
+    loaded.info.architecture = native->architecture();
     loaded.info.source_vocab_size = native->source_vocab_size();
     loaded.native = native.get();
     loaded.model = std::move(native);

@@ -108,6 +108,16 @@ struct LoadOptions {
   DType dtype = DType::kFp32;
   int threads = 0;  // 0: as many as the process may run on
 
+  // The native engine only:
+  // fairseq's --fp16. The weights are rounded to fp16 and everything is computed in `dtype`; stock
+  // fairseq computes in fp16 throughout, so scores differ from its in about the third digit, and
+  // hypotheses that are that close may change places.
+  bool half_weights = false;
+  // Which model of a multilingual checkpoint (models.<pair>.*), as "de-en"; empty: its only one.
+  std::string language_pair;
+  // --model-overrides: the Python literal of a dict of model options, or empty.
+  std::string model_overrides;
+
   void validate() const;
 };
 

@@ -54,6 +54,24 @@ struct StepOutput {
   std::span<float> attention{};
 };
 
+// Tokens that are known beforehand: prompts, references (fairseq's teacher forcing).
+struct ForcedInput {
+  // [bsz] what the decoder of each sentence reads, the start token first; at least one token each.
+  std::vector<std::span<const std::int64_t>> tokens;
+  // [bsz] what is scored: targets[s][i] as the token that follows tokens[s][0 .. i]. Either empty
+  // (nothing is scored) or as many per sentence as tokens.
+  std::vector<std::span<const std::int64_t>> targets;
+};
+
+// Where the results go; what is empty is not computed.
+struct ForcedOutput {
+  std::vector<std::span<float>> target_log_probs;  // [bsz][tokens] base e
+  // [bsz, vocab_size()] log-probabilities of what follows each sentence's last token.
+  std::span<float> last_log_probs{};
+  // [bsz][tokens * source_width] as StepOutput::attention, one line for each token.
+  std::vector<std::span<float>> attention{};
+};
+
 // The incremental state of one batch: caches and step counter. Not thread-safe; several states of
 // one model may be used from several threads at once.
 class DecodeState {
@@ -64,7 +82,23 @@ class DecodeState {
   // more than max_steps times or with bad parents, Error(kUnsupported) for attention that the model
   // cannot give.
   virtual void step(const StepInput& input, const StepOutput& output) = 0;
+
+  // All positions of known tokens in one pass, as elbeam::force() describes; false where the model
+  // has no such pass, and then nothing has happened. Users call elbeam::force().
+  virtual bool force(const ForcedInput& input, const ForcedOutput& output) {
+    static_cast<void>(input);
+    static_cast<void>(output);
+    return false;
+  }
 };
+
+// Reads tokens that are known, before the first step() of a state: by the model's own pass over all
+// positions, or else step by step. Where all sentences have the same number n of tokens, step() may
+// go on behind them, as after n steps of one row a sentence; otherwise the state has done its work.
+// `vocab_size` is the model's. Throws Error(kUsage) for input and output that do not fit together
+// or more than DecodeShape::max_steps tokens, and what step() throws.
+void force(DecodeState& state, std::int64_t vocab_size, const ForcedInput& input,
+           const ForcedOutput& output);
 
 class StepModel {
  public:
