@@ -10,7 +10,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <set>
 
 namespace elbeam::model {
 namespace {
@@ -93,14 +92,19 @@ SourceBatch batch_of(const Family& family) {
   return batch;
 }
 
-// fairseq's own arithmetic differs from itself by about 2e-6 between its code paths.
-constexpr double kTolerance = 2e-5;
+// Results are float32, and fairseq's gelu and sinusoids are so in fp64 too. What is computed in it
+// throughout loses more where a random model's numbers are large.
+double tolerance(double stock, DType dtype) {
+  const double exact = 1e-5 + 1e-7 * std::abs(stock);
+  return dtype == DType::kFp64 ? exact : 1e-4 + exact;
+}
 
-void expect_close(std::span<const float> ours, const std::vector<double>& stock,
+void expect_close(std::span<const float> ours, const std::vector<double>& stock, DType dtype,
                   const std::string& where) {
   ASSERT_GE(ours.size(), stock.size()) << where;
   for (std::size_t i = 0; i < stock.size(); ++i)
-    ASSERT_NEAR(static_cast<double>(ours[i]), stock[i], kTolerance) << where << ", element " << i;
+    ASSERT_NEAR(static_cast<double>(ours[i]), stock[i], tolerance(stock[i], dtype))
+        << where << ", element " << i;
 }
 
 class Architectures : public testing::TestWithParam<std::string> {};
@@ -136,12 +140,12 @@ TEST_P(Architectures, StepsEqualStock) {
         const Sentence& sentence = family.sentences[usize(rows[row])];
         const std::string where = family.name + ", step " + std::to_string(step);
         expect_close(std::span(log_probs).subspan(row * vocab, vocab), sentence.log_probs[step],
-                     where);
+                     way.dtype, where);
         if (attention) {
           auto expected = sentence.attention[step];
           expected.resize(usize(width), 0.0);
           expect_close(std::span(weights).subspan(row * usize(width), usize(width)), expected,
-                       where + ", attention");
+                       way.dtype, where + ", attention");
         }
       }
     }
@@ -178,14 +182,15 @@ TEST_P(Architectures, KnownTokensEqualStock) {
       for (std::size_t s = 0; s < targets.size(); ++s) {
         const Sentence& sentence = family.sentences[s];
         for (std::size_t t = 0; t < sentence.input.size(); ++t) {
-          ASSERT_NEAR(static_cast<double>(scores[s][t]), sentence.log_probs[t][target], kTolerance)
+          const double stock = sentence.log_probs[t][target];
+          ASSERT_NEAR(static_cast<double>(scores[s][t]), stock, tolerance(stock, way.dtype))
               << family.name << ", position " << t;
           if (!attention) continue;
           expect_close(std::span(weights[s]).subspan(t * usize(batch.padded_length)),
-                       sentence.attention[t], family.name + ", attention");
+                       sentence.attention[t], way.dtype, family.name + ", attention");
         }
         expect_close(std::span(last).subspan(s * vocab, vocab), sentence.log_probs.back(),
-                     family.name);
+                     way.dtype, family.name);
       }
       EXPECT_THROW(state->step({input.tokens[0], input.tokens[0]}, {last, {}}), Error)
           << "the sentences differ in length";
@@ -221,13 +226,13 @@ TEST_P(Architectures, StepsGoOnBehindKnownTokensAtAnyTemperature) {
       }
       for (std::size_t row = 0; row < 4; ++row)
         expect_close(std::span(log_probs).subspan(row * vocab, vocab), sentence.last_warm,
-                     family.name);
+                     way.dtype, family.name);
     }
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(Stock, Architectures, testing::ValuesIn(family_names()),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& family) { return family.param; });
 
 TEST(Transformer, LanguageModelsHaveNoSource) {
   const auto model = load(read_family("lm_gpt"), kWays[0]);
@@ -245,8 +250,8 @@ TEST(Transformer, LanguagePairsAreNamed) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::kUsage);
-    EXPECT_NE(std::string(error.what()).find("\"de-en\", \"en-de\""), std::string::npos)
-        << error.what();
+    for (const char* pair : {"de-en", "en-de", "en-fr"})
+      EXPECT_NE(std::string(error.what()).find(pair), std::string::npos) << error.what();
   }
 }
 

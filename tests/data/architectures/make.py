@@ -6,8 +6,8 @@
 Needs the Python that has fairseq (fairseq-fixed 0.12.3.1, torch 2.11.0) and
 TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1. A model is built from fairseq-train's own flags, its random
 weights are spread so that no distribution is flat, and saved; then it is loaded again by
-checkpoint_utils.load_model_ensemble_and_task and run on two sentences, one at a time. NAME.json
-holds for each: source, decoder input, log-probabilities of all positions, and the attention that
+checkpoint_utils.load_model_ensemble_and_task and run in double precision on two sentences, one at
+a time (log-probabilities of magnitude 100 would hide what fp32 rounds away). NAME.json holds for each: source, decoder input, log-probabilities of all positions, and the attention that
 the decoder returns (last layer, mean over heads).
 """
 
@@ -50,24 +50,20 @@ def seq2seq(arch, *flags, task="translation", data="bin-ende", **size):
 
 
 ADAPTIVE = ("--adaptive-softmax-cutoff", "12,24", "--criterion", "adaptive_loss")
+WIDTH = ("--decoder-input-dim", "16", "--decoder-output-dim", "16")
 ADAPTIVE_INPUT = ("--adaptive-input", "--adaptive-input-cutoff", "12,24", "--adaptive-input-factor", "2")
 
 FAMILIES = {
     "lm_gpt": lm("transformer_lm_gpt", "--decoder-learned-pos", "--share-decoder-input-output-embed"),
     "lm_sinusoidal": lm("transformer_lm_gpt2_tiny", "--no-decoder-final-norm"),
-    "lm_nopos": lm("transformer_lm", "--no-token-positional-embeddings", "--layernorm-embedding", "--no-scale-embedding"),
+    "lm_nopos": lm("transformer_lm", *WIDTH, "--no-token-positional-embeddings", "--layernorm-embedding", "--no-scale-embedding"),
     "lm_widths": lm("transformer_lm_big", "--decoder-input-dim", "8", "--decoder-output-dim", "12"),
     "lm_adaptive_softmax": lm("transformer_lm_gbw", *ADAPTIVE, "--adaptive-softmax-factor", "2"),
     "lm_adaptive_tied": lm("transformer_lm_wiki103", *ADAPTIVE, *ADAPTIVE_INPUT, "--adaptive-softmax-factor", "2"),
     "lm_adaptive_tied_words": lm(
-        "transformer_lm", *ADAPTIVE, *ADAPTIVE_INPUT, "--adaptive-softmax-factor", "2", "--tie-adaptive-weights"
+        "transformer_lm", *WIDTH, *ADAPTIVE, *ADAPTIVE_INPUT, "--adaptive-softmax-factor", "2", "--tie-adaptive-weights"
     ),
     "lm_normformer": lm("transformer_lm_gpt3_small", "--scale-fc", "--scale-attn", "--scale-heads", "--scale-resids"),
-    "lm_quant_noise": lm("transformer_lm_gpt", "--quant-noise-pq", "0.1", "--quant-noise-pq-block-size", "4"),
-    "lm_layerdrop": {
-        **lm("transformer_lm_gpt", "--decoder-layerdrop", "0.2", layers=4),
-        "overrides": {"decoder_layers_to_keep": "0,2,3"},
-    },
     "bart": seq2seq("bart_base", "--max-source-positions", "32", "--max-target-positions", "32", data="bin-joined"),
     "mbart": seq2seq(
         "mbart_base", "--max-source-positions", "32", "--max-target-positions", "32", data="bin-joined"
@@ -183,7 +179,10 @@ def run(model, source, given, temperature):
         encoder_out = model.encoder(torch.tensor([source]), src_lengths=lengths)
         out = model.decoder(tokens, encoder_out=encoder_out)
     features = out[0].clone().div_(temperature)
-    log_probs = model.get_normalized_probs((features, out[1]), log_probs=True, sample=None)
+    if getattr(model.decoder, "adaptive_softmax", None) is None:
+        log_probs = features.log_softmax(-1)  # get_normalized_probs would go through fp32
+    else:
+        log_probs = model.get_normalized_probs((features, out[1]), log_probs=True, sample=None)
     attention = out[1]["attn"][0] if out[1] and out[1].get("attn") else None
     record = {"input": given, "log_probs": log_probs[0].tolist()}
     if source is not None:
@@ -203,6 +202,7 @@ def reference(name, family, scratch):
     model = models[0].eval()
     if family["task"] == "multilingual_translation":
         model = model.models["en-de"]
+    model.double()
     sources = [None, None] if family["task"] == "language_modeling" else SOURCES
     # As SequenceGenerator divides: by 0.7 as well, which means something else to adaptive softmax.
     records = [run(model, s, i, 1.0) for s, i in zip(sources, INPUTS)]
@@ -213,7 +213,7 @@ def reference(name, family, scratch):
     if family["task"] == "multilingual_translation":
         result["language_pair"] = "en-de"
     text = json.dumps(result)
-    text = re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda m: repr(float(f"{float(m.group()):.9g}")), text)
+    text = re.sub(r"-?\d+\.\d+(e-?\d+)?", lambda m: repr(float(f"{float(m.group()):.8g}")), text)
     (HERE / f"{name}.json").write_text(text + "\n")
     peak = [max(line) for r in records for line in r["log_probs"]]
     print(name, f"{(HERE / f'{name}.pt').stat().st_size} bytes, mean peak {sum(peak) / len(peak):.2f}")
