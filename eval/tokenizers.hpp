@@ -1,0 +1,60 @@
+// sacrebleu's tokenizers (sacrebleu/tokenizers/*.py) and words as numbers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace elbeam::eval {
+
+// Immutable: may be called from any thread.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  // The text with white space between its tokens.
+  virtual std::string operator()(std::string_view line) const = 0;
+};
+
+// Throws Error: kUsage for a name that sacrebleu does not know either, kUnsupported for one that
+// needs a model or a library.
+std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name);
+
+// The two halves of what 13a, zh and Tercom do to Western text: blanks around marks that always
+// stand alone; blanks around periods, commas and dashes by the digits next to them.
+std::string separate_marks(std::string_view line);
+std::string separate_by_digits(std::string_view line);
+
+struct TercomOptions {
+  bool normalized = false;
+  bool no_punct = false;
+  bool asian_support = false;
+  bool case_sensitive = false;
+};
+
+// sacrebleu/tokenizers/tokenizer_ter.py.
+std::string tercom_tokenize(std::string_view line, const TercomOptions& options);
+
+// UTF-8 to code points; what is not UTF-8 gives U+FFFD.
+void decode_utf8(std::string_view bytes, std::vector<char32_t>& code_points);
+std::string encode_utf8(const std::vector<char32_t>& code_points);
+
+// Numbers for words, so that they compare fast: equal words, equal numbers. The words are views
+// that the caller keeps until clear(). Not thread-safe.
+class WordIds {
+ public:
+  void clear() { ids_.clear(); }
+  std::uint32_t id(std::string_view word) {
+    return ids_.try_emplace(word, static_cast<std::uint32_t>(ids_.size())).first->second;
+  }
+  // Replaces `ids` by those of the line's words (str.split()).
+  void split(std::string_view line, std::vector<std::uint32_t>& ids);
+
+ private:
+  std::unordered_map<std::string_view, std::uint32_t> ids_;
+};
+
+}  // namespace elbeam::eval
