@@ -56,4 +56,14 @@ struct WerOptions {
 };
 std::unique_ptr<const Metric> make_wer(const WerOptions& options);
 
+// The options of all of them, and a metric by the name that elbeam-score --metrics gives it: bleu,
+// chrf, chrf++, ter, wer, cer.
+struct MetricOptions {
+  BleuOptions bleu;
+  ChrfOptions chrf;
+  TerOptions ter;
+  WerOptions wer;
+};
+std::unique_ptr<const Metric> make_metric(const std::string& name, const MetricOptions& options);
+
 }  // namespace elbeam::eval

@@ -1,0 +1,148 @@
+#include "cli/score_options.hpp"
+
+#include "base/check.hpp"
+
+#include <boost/program_options.hpp>
+
+#include <sstream>
+
+namespace elbeam::cli {
+namespace {
+
+namespace po = boost::program_options;
+
+template <typename T>
+auto into(T& target) {
+  return po::value<T>(&target)->value_name("X");
+}
+
+auto files(std::vector<std::string>& target) {
+  return po::value<std::vector<std::string>>(&target)->value_name("FILE")->multitoken();
+}
+
+struct Raw {
+  ScoreOptions options;
+  std::string metrics;
+  std::string format = "auto";
+  double smooth_value = 0;
+};
+
+po::options_description general_flags(Raw& raw) {
+  po::options_description out("Files and metrics", 100);
+  ScoreOptions& o = raw.options;
+  out.add_options()("help,h", po::bool_switch(&o.help), "this text")(
+      "sys,s", files(o.systems), "texts to score, a segment a line; - is standard input")(
+      "ref,r", files(o.references), "references; several files are several references")(
+      "metrics", po::value(&raw.metrics)->value_name("LIST"),
+      "any of bleu, chrf, chrf++, ter, wer, cer, separated by commas")(
+      "json", po::bool_switch(&o.json), "one JSON object, all digits")(
+      "segments", po::bool_switch(&o.segments), "with --json: also the score of each segment")(
+      "threads", into(o.threads), "0: all processors")(
+      "format", into(raw.format),
+      "auto, plain, fairseq (fairseq-generate's output: D- or H- lines of --sys, T- lines of "
+      "--ref, by id) or jsonl")("sys-field", into(o.system_text.field),
+                                "jsonl: where --sys has its text [hypothesis]")(
+      "ref-field", into(o.reference_text.field),
+      "jsonl: where --ref has its text or list of texts [reference]")(
+      "sentence-separator", into(o.system_text.sentence_separator),
+      "what stands between sentences of a line, as <n>: for rougeLsum and rouge155");
+  return out;
+}
+
+po::options_description metric_flags(Raw& raw) {
+  po::options_description out("Metrics' own options", 100);
+  eval::MetricOptions& m = raw.options.metrics;
+  out.add_options()("tokenize", into(m.bleu.tokenize), "bleu: none, 13a, intl, char, zh [13a]")(
+      "lowercase", po::bool_switch(&m.bleu.lowercase), "bleu, chrf, wer: compare in lower case")(
+      "smooth-method", into(m.bleu.smooth_method), "bleu: none, floor, add-k, exp [exp]")(
+      "smooth-value", into(raw.smooth_value), "bleu: of floor [0.1] and add-k [1]")(
+      "max-ngram-order", into(m.bleu.max_order), "bleu [4]")(
+      "effective-order", po::bool_switch(&m.bleu.effective_order),
+      "bleu: leave out orders without n-grams (for single segments)")(
+      "chrf-char-order", into(m.chrf.char_order), "[6]")("chrf-word-order",
+                                                         into(m.chrf.word_order), "[0]")(
+      "chrf-beta", into(m.chrf.beta), "[2]")("chrf-whitespace", po::bool_switch(&m.chrf.whitespace),
+                                             "count white space")(
+      "chrf-eps-smoothing", po::bool_switch(&m.chrf.eps_smoothing), "as chrF++.py, NLTK, Moses")(
+      "ter-normalized", po::bool_switch(&m.ter.normalized), "normalise and tokenize")(
+      "ter-no-punct", po::bool_switch(&m.ter.no_punct), "remove punctuation")(
+      "ter-asian-support", po::bool_switch(&m.ter.asian_support), "split Asian characters")(
+      "ter-case-sensitive", po::bool_switch(&m.ter.case_sensitive), "")(
+      "wer-tokenize", into(m.wer.tokenize), "as --tokenize [none]")(
+      "wer-remove-punct", po::bool_switch(&m.wer.remove_punctuation), "drop words of punctuation");
+  return out;
+}
+
+std::vector<std::string> split_list(const std::string& list) {
+  std::vector<std::string> names;
+  std::stringstream stream(list);
+  for (std::string name; std::getline(stream, name, ',');) {
+    if (!name.empty()) names.push_back(name);
+  }
+  return names;
+}
+
+eval::TextFormat format_of(const std::string& name) {
+  if (name == "auto") return eval::TextFormat::kAuto;
+  if (name == "plain") return eval::TextFormat::kPlain;
+  if (name == "fairseq") return eval::TextFormat::kFairseq;
+  if (name == "jsonl") return eval::TextFormat::kJsonl;
+  fail(ErrorCode::kUsage, "--format is auto, plain, fairseq or jsonl, not ", quoted(name));
+}
+
+void check(const ScoreOptions& options) {
+  ELBEAM_CHECK(!options.metric_names.empty(), ErrorCode::kUsage, "--metrics names no metric");
+  ELBEAM_CHECK(!options.systems.empty(), ErrorCode::kUsage, "--sys FILE is missing");
+  ELBEAM_CHECK(!options.references.empty(), ErrorCode::kUsage, "--ref FILE is missing");
+  ELBEAM_CHECK(options.references.size() <= static_cast<std::size_t>(eval::kMaxReferences),
+               ErrorCode::kLimit, options.references.size(), " files of references; at most ",
+               eval::kMaxReferences);
+  ELBEAM_CHECK(options.threads >= 0 && options.threads <= 1024, ErrorCode::kUsage,
+               "--threads must be 0 to 1024, got ", options.threads);
+}
+
+}  // namespace
+
+ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
+  Raw raw;
+  po::options_description all;
+  all.add(general_flags(raw)).add(metric_flags(raw));
+  po::variables_map values;
+  try {
+    namespace style = po::command_line_style;
+    po::store(po::command_line_parser(arguments)
+                  .options(all)
+                  .style(style::unix_style & ~style::allow_guessing)
+                  .positional({})
+                  .run(),
+              values);
+    po::notify(values);
+  } catch (const po::error& error) {
+    fail(ErrorCode::kUsage, error.what());
+  }
+  ScoreOptions& options = raw.options;
+  if (options.help) return options;
+  options.metric_names = split_list(raw.metrics);
+  if (values.count("smooth-value") != 0) options.metrics.bleu.smooth_value = raw.smooth_value;
+  const bool lower = options.metrics.bleu.lowercase;
+  options.metrics.chrf.lowercase = options.metrics.wer.lowercase = lower;
+  options.system_text.format = options.reference_text.format = format_of(raw.format);
+  options.reference_text.role = eval::TextRole::kReference;
+  options.reference_text.sentence_separator = options.system_text.sentence_separator;
+  check(options);
+  return options;
+}
+
+std::string score_help() {
+  Raw raw;
+  std::ostringstream out;
+  out << "elbeam-score --metrics: scores of texts against references, with the numbers of\n"
+         "sacrebleu 2.6.0 and fairseq.\n\n"
+         "  elbeam-score --sys out.txt --ref ref.txt --metrics bleu,chrf,ter\n"
+         "  elbeam-score --sys generate-test.txt --ref generate-test.txt --metrics bleu --json\n\n"
+      << general_flags(raw) << "\n"
+      << metric_flags(raw);
+  return out.str();
+}
+
+}  // namespace elbeam::cli

@@ -1,0 +1,28 @@
+// The command line of elbeam-score --metrics.
+#pragma once
+
+#include <elbeam/eval/metrics.hpp>
+#include <elbeam/eval/text_file.hpp>
+
+#include <string>
+#include <vector>
+
+namespace elbeam::cli {
+
+struct ScoreOptions {
+  bool help = false;
+  std::vector<std::string> systems;
+  std::vector<std::string> references;
+  std::vector<std::string> metric_names;
+  eval::MetricOptions metrics;
+  eval::TextFileOptions system_text;
+  eval::TextFileOptions reference_text;
+  bool json = false;
+  bool segments = false;
+  int threads = 0;
+};
+
+ScoreOptions parse_score_options(const std::vector<std::string>& arguments);  // Error(kUsage)
+std::string score_help();
+
+}  // namespace elbeam::cli
