@@ -67,8 +67,8 @@ class Bleu final : public Metric {
     if (smooth == "floor" || smooth == "add-k") {
       smooth += "[" + text::python_fixed(smooth_value_, 2) + "]";
     }
-    return signature_of(context, concat("case:", options_.lowercase ? "lc" : "mixed", "|eff:",
-                                        yes_no(options_.effective_order),
+    return signature_of(context, concat("case:", options_.lowercase ? "lc" : "mixed",
+                                        "|eff:", yes_no(options_.effective_order),
                                         "|tok:", options_.tokenize, "|smooth:", smooth));
   }
 
@@ -94,7 +94,8 @@ class Bleu final : public Metric {
     ELBEAM_INVARIANT(sums.size() == size());
     const auto correct = sums.subspan(2, orders());
     const auto total = sums.subspan(2 + orders());
-    return score({{correct.begin(), correct.end()}, {total.begin(), total.end()}, sums[0], sums[1]});
+    return score(
+        {{correct.begin(), correct.end()}, {total.begin(), total.end()}, sums[0], sums[1]});
   }
 
  private:
@@ -183,10 +184,10 @@ class Bleu final : public Metric {
     result.further.push_back({"bp", bp});
     result.further.push_back({"hyp_len", counts.system_length});
     result.further.push_back({"ref_len", counts.reference_length});
-    result.details = concat(joined, " (BP = ", python_fixed(bp, 3), " ratio = ",
-                            python_fixed(ratio, 3),
-                            " hyp_len = ", python_fixed(counts.system_length, 0),
-                            " ref_len = ", python_fixed(counts.reference_length, 0), ")");
+    result.details =
+        concat(joined, " (BP = ", python_fixed(bp, 3), " ratio = ", python_fixed(ratio, 3),
+               " hyp_len = ", python_fixed(counts.system_length, 0),
+               " ref_len = ", python_fixed(counts.reference_length, 0), ")");
   }
 
   BleuOptions options_;

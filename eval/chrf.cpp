@@ -57,8 +57,8 @@ class Chrf final : public Metric {
 
   std::string signature(const SignatureContext& context) const override {
     return signature_of(
-        context, concat("case:", options_.lowercase ? "lc" : "mixed", "|eff:",
-                        yes_no(!options_.eps_smoothing), "|nc:", options_.char_order,
+        context, concat("case:", options_.lowercase ? "lc" : "mixed",
+                        "|eff:", yes_no(!options_.eps_smoothing), "|nc:", options_.char_order,
                         "|nw:", options_.word_order, "|space:", yes_no(options_.whitespace)));
   }
 

@@ -21,7 +21,8 @@ struct Scratch {
   WordIds words;
   std::vector<std::vector<std::uint32_t>> ids;
 
-  // Words of the hypothesis (0) and the references (1 ...), each as `prepare` makes it of the line.
+  // Words of the hypothesis (0) and the references (1 ...): of what `prepare` makes of a line and
+  // its number.
   template <typename Prepare>
   void split(const Segment& segment, Prepare&& prepare) {
     const std::size_t count = 1 + segment.references.size();
@@ -29,7 +30,7 @@ struct Scratch {
     if (ids.size() < count) ids.resize(count);
     words.clear();
     for (std::size_t i = 0; i < count; ++i) {
-      texts[i] = prepare(i == 0 ? segment.hypothesis : segment.references[i - 1]);
+      texts[i] = prepare(i == 0 ? segment.hypothesis : segment.references[i - 1], i);
       words.split(texts[i], ids[i]);
     }
   }
@@ -46,17 +47,19 @@ class Ter final : public Metric {
   bool higher_is_better() const override { return false; }
 
   std::string signature(const SignatureContext& context) const override {
-    return signature_of(
-        context, concat("case:", options_.case_sensitive ? "mixed" : "lc", "|tok:tercom|norm:",
-                        yes_no(options_.normalized), "|punct:", yes_no(!options_.no_punct),
-                        "|asian:", yes_no(options_.asian_support)));
+    return signature_of(context, concat("case:", options_.case_sensitive ? "mixed" : "lc",
+                                        "|tok:tercom|norm:", yes_no(options_.normalized),
+                                        "|punct:", yes_no(!options_.no_punct),
+                                        "|asian:", yes_no(options_.asian_support)));
   }
 
   void measure(const Segment& segment, std::span<double> statistics) const override {
     thread_local Scratch scratch;
     ELBEAM_INVARIANT(statistics.size() == size() && !segment.references.empty());
-    scratch.split(segment, [this](std::string_view line) {
-      return tercom_tokenize(text::strip_right(line), options_);
+    scratch.split(segment, [this](std::string_view line, std::size_t number) {
+      const std::string once = tercom_tokenize(text::strip_right(line), options_);
+      // ter.py tokenizes references again, which counts: "it's." gives "it's .", "it 's .".
+      return number == 0 ? once : tercom_tokenize(once, options_);
     });
     std::int64_t fewest = std::int64_t{1} << 60;
     double length = 0;
@@ -123,21 +126,19 @@ class Wer final : public Metric {
   bool higher_is_better() const override { return false; }
 
   std::string signature(const SignatureContext& context) const override {
-    return signature_of(context,
-                        concat("case:", options_.lowercase ? "lc" : "mixed",
-                               "|tok:", options_.tokenize, "|punct:",
-                               yes_no(!options_.remove_punctuation), "|characters:",
-                               yes_no(options_.characters)),
-                        "fairseq");
+    return signature_of(
+        context,
+        concat("case:", options_.lowercase ? "lc" : "mixed", "|tok:", options_.tokenize, "|punct:",
+               yes_no(!options_.remove_punctuation), "|characters:", yes_no(options_.characters)),
+        "fairseq");
   }
 
   void measure(const Segment& segment, std::span<double> statistics) const override {
     thread_local Scratch scratch;
     ELBEAM_INVARIANT(statistics.size() == size() && !segment.references.empty());
-    scratch.split(segment, [this](std::string_view line) { return prepare(line); });
+    scratch.split(segment, [this](std::string_view line, std::size_t) { return prepare(line); });
     for (std::size_t i = 1; i <= segment.references.size(); ++i) {
-      const auto distance =
-          static_cast<double>(edit_distance(scratch.ids[i], scratch.ids[0]));
+      const auto distance = static_cast<double>(edit_distance(scratch.ids[i], scratch.ids[0]));
       if (i > 1 && distance >= statistics[0]) continue;
       statistics[0] = distance;
       statistics[1] = static_cast<double>(scratch.ids[i].size());

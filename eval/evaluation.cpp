@@ -46,8 +46,8 @@ Evaluation& Evaluation::operator=(Evaluation&&) noexcept = default;
 void Evaluation::add(std::span<const Segment> segments) {
   State& state = *state_;
   for (const Segment& segment : segments) {
-    ELBEAM_CHECK(!segment.references.empty(), ErrorCode::kUsage, "segment ",
-                 state.segments + 1, " has no reference");
+    ELBEAM_CHECK(!segment.references.empty(), ErrorCode::kUsage, "segment ", state.segments + 1,
+                 " has no reference");
     state.note_references(ssize(segment.references.size()));
   }
   const std::int64_t before = state.options.keep_segments ? state.segments : 0;

@@ -56,7 +56,8 @@ bool LineSource::fill() {
   buffer_.resize(size + static_cast<std::size_t>(got > 0 ? got : 0));
   int code = Z_OK;
   const char* message = gzerror(file_, &code);
-  if (code == Z_ERRNO) fail(ErrorCode::kIo, "cannot read ", quoted(name_), ": ", std::strerror(errno));
+  if (code == Z_ERRNO)
+    fail(ErrorCode::kIo, "cannot read ", quoted(name_), ": ", std::strerror(errno));
   ELBEAM_CHECK(code != Z_BUF_ERROR, ErrorCode::kIntegrity, name_,
                ": the compressed file breaks off after line ", lines_);
   ELBEAM_CHECK(code == Z_OK || code == Z_STREAM_END, ErrorCode::kIntegrity, name_, " after line ",

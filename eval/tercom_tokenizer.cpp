@@ -40,8 +40,8 @@ std::string treat(std::string_view line, Ranges ranges, Treatment treatment) {
   return out;
 }
 
-constexpr Ranges kAsianPunctuation = {{0x3001, 0x3002}, {0x3008, 0x3011}, {0x3014, 0x301f},
-                                      {0xff61, 0xff65}, {0x30fb, 0x30fb}};
+constexpr Ranges kAsianPunctuation = {
+    {0x3001, 0x3002}, {0x3008, 0x3011}, {0x3014, 0x301f}, {0xff61, 0xff65}, {0x30fb, 0x30fb}};
 constexpr Ranges kFullWidthPunctuation = {{0xff0e, 0xff0e}, {0xff0c, 0xff0c}, {0xff1f, 0xff1f},
                                           {0xff1a, 0xff1b}, {0xff01, 0xff02}, {0xff08, 0xff09}};
 
@@ -97,7 +97,11 @@ std::string tercom_tokenize(std::string_view in, const TercomOptions& options) {
       line = treat(line, kFullWidthPunctuation, Treatment::kRemove);
     }
   }
-  return line;
+  std::string joined;
+  for (const std::string_view word : text::split_words(line)) {
+    joined.append(joined.empty() ? "" : " ").append(word);
+  }
+  return joined;
 }
 
 }  // namespace elbeam::eval

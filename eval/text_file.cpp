@@ -30,9 +30,9 @@ std::optional<FairseqLine> parse_fairseq_line(std::string_view line) {
   const std::size_t tab = line.find('\t');
   if (tab == std::string_view::npos) return std::nullopt;
   const std::string_view digits = line.substr(2, tab - 2);
-  const bool numeric = !digits.empty() && digits.size() <= 18 &&
-                       std::all_of(digits.begin(), digits.end(),
-                                   [](char c) { return c >= '0' && c <= '9'; });
+  const bool numeric =
+      !digits.empty() && digits.size() <= 18 &&
+      std::all_of(digits.begin(), digits.end(), [](char c) { return c >= '0' && c <= '9'; });
   if (!numeric) return std::nullopt;
   return FairseqLine{line[0], text::parse_int(digits).value(), line.substr(tab + 1)};
 }
@@ -79,8 +79,8 @@ class JsonlFile final : public TextFile {
       if (!lines_->next(line)) return false;
     } while (text::strip(line).empty());
     const auto object = nlohmann::json::parse(line, nullptr, /*allow_exceptions=*/false);
-    ELBEAM_CHECK(object.is_object(), ErrorCode::kFormat, place(), " is not a JSON object: ",
-                 quoted(line, 40));
+    ELBEAM_CHECK(object.is_object(), ErrorCode::kFormat, place(),
+                 " is not a JSON object: ", quoted(line, 40));
     const auto value = object.find(field_);
     ELBEAM_CHECK(value != object.end(), ErrorCode::kFormat, place(), " has no field ",
                  quoted(field_));

@@ -151,7 +151,8 @@ class ChineseTokenizer final : public Tokenizer {
     std::string out;
     for (std::size_t i = 0; i < line.size();) {
       const text::Utf8Unit unit = text::utf8_unit(line, i);
-      const bool chinese = unit.valid && unit.code_point >= 0x2001 && is_in(kChinese, unit.code_point);
+      const bool chinese =
+          unit.valid && unit.code_point >= 0x2001 && is_in(kChinese, unit.code_point);
       if (chinese) out += ' ';
       out += line.substr(i, unit.length);
       if (chinese) out += ' ';

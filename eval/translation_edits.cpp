@@ -46,9 +46,9 @@ class BeamDistance {
   void set(WordSpan hypothesis) {
     hypothesis_size_ = ssize(hypothesis.size());
     const std::int64_t columns = ssize(reference_.size()) + 1;
-    ratio_ = hypothesis.empty() ? 1.0
-                                : static_cast<double>(reference_.size()) /
-                                      static_cast<double>(hypothesis.size());
+    ratio_ = hypothesis.empty()
+                 ? 1.0
+                 : static_cast<double>(reference_.size()) / static_cast<double>(hypothesis.size());
     // With lengths far apart the beams of neighbouring rows might not meet.
     width_ = kBeamWidth;
     if (kBeamWidth < ratio_ / 2) {

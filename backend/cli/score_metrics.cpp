@@ -60,7 +60,8 @@ class ParallelTexts {
         continue;
       }
       ELBEAM_CHECK(&file != &files_.front() || one_.size() == 1, ErrorCode::kFormat, file->name(),
-                   ": segment ", file->segments(), " has ", one_.size(), " hypotheses; one is "
+                   ": segment ", file->segments(), " has ", one_.size(),
+                   " hypotheses; one is "
                    "scored");
       std::move(one_.begin(), one_.end(), std::back_inserter(all));
     }
@@ -83,8 +84,8 @@ class ParallelTexts {
       }
       list += concat(list.empty() ? "" : ", ", file->name(), " has ", file->segments());
     }
-    fail(ErrorCode::kFormat, "the files differ in their number of segments: ", list,
-         "; segment ", shortest + 1, " is the first that not all have");
+    fail(ErrorCode::kFormat, "the files differ in their number of segments: ", list, "; segment ",
+         shortest + 1, " is the first that not all have");
   }
 
   std::vector<std::unique_ptr<TextFile>> files_;

@@ -59,10 +59,9 @@ po::options_description metric_flags(Raw& raw) {
       "max-ngram-order", into(m.bleu.max_order), "bleu [4]")(
       "effective-order", po::bool_switch(&m.bleu.effective_order),
       "bleu: leave out orders without n-grams (for single segments)")(
-      "chrf-char-order", into(m.chrf.char_order), "[6]")("chrf-word-order",
-                                                         into(m.chrf.word_order), "[0]")(
-      "chrf-beta", into(m.chrf.beta), "[2]")("chrf-whitespace", po::bool_switch(&m.chrf.whitespace),
-                                             "count white space")(
+      "chrf-char-order", into(m.chrf.char_order), "[6]")(
+      "chrf-word-order", into(m.chrf.word_order), "[0]")("chrf-beta", into(m.chrf.beta), "[2]")(
+      "chrf-whitespace", po::bool_switch(&m.chrf.whitespace), "count white space")(
       "chrf-eps-smoothing", po::bool_switch(&m.chrf.eps_smoothing), "as chrF++.py, NLTK, Moses")(
       "ter-normalized", po::bool_switch(&m.ter.normalized), "normalise and tokenize")(
       "ter-no-punct", po::bool_switch(&m.ter.no_punct), "remove punctuation")(

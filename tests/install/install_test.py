@@ -59,18 +59,19 @@ class Install(unittest.TestCase):
         installed = self.prefix / "include" / "elbeam"
         tree = SOURCE / "backend" / "include" / "elbeam"
         self.assertEqual(
-            sorted(path.name for path in installed.iterdir()),
-            sorted(path.name for path in tree.iterdir()),
+            sorted(path.relative_to(installed) for path in installed.rglob("*")),
+            sorted(path.relative_to(tree) for path in tree.rglob("*")),
         )
-        for path in installed.iterdir():
+        for path in installed.rglob("*.hpp"):
             self.assertNotRegex(path.read_text(), r"#\s*include\s*[<\"](torch|ATen|c10)/")
 
     def test_the_library_shows_the_public_names_only(self):
         shown = call("nm", "-DC", "--defined-only", str(self.library()))
         public = re.compile(
             r"(typeinfo( name)?|vtable) for elbeam::(Error|StepModel|DecodeState)$"
+            r"|typeinfo( name)? for elbeam::eval::Metric$"
             r"|elbeam::(Generator::|SearchOptions::|LoadOptions::|error_code_name|exit_code|version"
-            r"|request_cancellation)"
+            r"|request_cancellation|eval::(make_|Evaluation::|TextFile::(open|next)\())"
         )
         names = [line.split(" ", 2)[2] for line in shown.splitlines()]
         self.assertTrue(any(name.startswith("elbeam::Generator::") for name in names))

@@ -32,7 +32,7 @@ ALLOWED = {
     "torchscript": ["base"],  # a plug-in: runtime sees its one C function, no more
     "runtime": ["model", "search", "torchscript"],
     "fairseq_bridge": ["runtime"],
-    "cli": ["fairseq_bridge"],
+    "cli": ["fairseq_bridge", "eval"],
     "python": ["runtime"],
     "eval": ["text"],
 }

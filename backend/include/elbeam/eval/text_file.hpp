@@ -40,9 +40,9 @@ class TextFile {
   virtual ~TextFile() = default;
 
   // Replaces `texts` by those of the next segment (one, but for a list in JSON); false at the end.
-  // Throws Error: kIo; kFormat, with line and byte, for bytes that are not UTF-8, broken JSON, lines
-  // that are not fairseq's; kIntegrity for a compressed file that breaks off; kLimit for a line
-  // above 1 GiB or more than kMaxReferences texts.
+  // Throws Error: kIo; kFormat, with line and byte, for bytes that are not UTF-8, broken JSON,
+  // lines that are not fairseq's; kIntegrity for a compressed file that breaks off; kLimit for a
+  // line above 1 GiB or more than kMaxReferences texts.
   bool next(std::vector<std::string>& texts);
 
   const std::string& name() const noexcept { return name_; }

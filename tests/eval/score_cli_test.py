@@ -1,0 +1,118 @@
+"""elbeam-score --metrics as a user's shell sees it."""
+
+import gzip
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = pathlib.Path(os.environ.get("ELBEAM_BIN_DIR", ROOT / "build" / "bin")) / "elbeam-score"
+STOCK = ROOT / "tests" / "data" / "debian_de_en" / "stock_beam5.txt.gz"
+
+
+class ScoreCommandLine(unittest.TestCase):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="elbeam-score-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.system = self.write("out.txt", "the cat sat\non a mat\n")
+        self.reference = self.write("ref.txt", "the cat sat\non the mat\n")
+
+    def write(self, name, content):
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def run_score(self, *arguments, **options):
+        return subprocess.run(
+            [PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=60, **options
+        )
+
+    def scores(self, *arguments, **options):
+        result = self.run_score(*arguments, "--json", **options)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        return json.loads(result.stdout)
+
+    def assert_fails(self, status, *arguments, parts=()):
+        result = self.run_score(*arguments)
+        self.assertEqual(result.returncode, status, result.stderr)
+        self.assertEqual(result.stdout, "")
+        for part in parts:
+            self.assertIn(str(part), result.stderr)
+
+    def test_json_has_a_score_and_a_signature_for_each_metric(self):
+        found = self.scores(
+            *("--sys", self.system, "--ref", self.reference, "--ref", self.reference),
+            *("--metrics", "bleu,chrf,chrf++,ter,wer,cer", "--lowercase"),
+        )
+        self.assertEqual(list(found), ["bleu", "chrf", "chrf++", "ter", "wer", "cer"])
+        self.assertAlmostEqual(found["ter"]["score"], 100 / 6)
+        self.assertEqual(
+            found["bleu"]["signature"],
+            "nrefs:2|case:lc|eff:no|tok:13a|smooth:exp|version:2.6.0",
+        )
+
+    def test_table(self):
+        result = self.run_score(
+            "--sys", self.system, "--ref", self.reference, "--metrics", "bleu,ter"
+        )
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("hyp_len = 6 ref_len = 6", result.stdout)
+        self.assertIn("16.67", result.stdout)
+
+    def test_fairseq_output_plain_text_and_standard_input_agree(self):
+        flags = ["--metrics", "bleu,chrf"]
+        direct = self.scores("--sys", STOCK, "--ref", STOCK, *flags)
+        lines = {"D": {}, "T": {}}
+        for line in gzip.open(STOCK, "rt", encoding="utf-8"):
+            if line[:2] in ("D-", "T-"):
+                fields = line.rstrip("\n").split("\t")
+                lines[line[0]].setdefault(int(fields[0][2:]), fields[-1])
+        plain = {kind: "".join(lines[kind][i] + "\n" for i in sorted(lines[kind])) for kind in "DT"}
+        reference = self.write("t.txt", plain["T"])
+        system = self.write("d.txt.gz", gzip.compress(plain["D"].encode()))
+        self.assertEqual(self.scores("--sys", system, "--ref", reference, *flags), direct)
+        with open(self.write("d.txt", plain["D"]), encoding="utf-8") as file:
+            again = self.scores("--sys", "-", "--ref", reference, *flags, stdin=file)
+        self.assertEqual(again, direct)
+
+    def test_files_of_different_lengths(self):
+        longer = self.write("longer.txt", "a\nb\nc\nd\n")
+        self.assert_fails(
+            *(3, "--sys", self.system, "--ref", longer, "--metrics", "bleu"),
+            parts=(f"{self.system} has 2, {longer} has 4", "segment 3 is the first"),
+        )
+
+    def test_bad_files(self):
+        empty = self.write("empty.txt", "")
+        latin = self.write("latin.txt", b"ab\nc\xe9\n")
+        flags = ("--metrics", "bleu")
+        self.assert_fails(3, "--sys", empty, "--ref", empty, *flags, parts=("nothing to score",))
+        self.assert_fails(
+            *(3, "--sys", self.system, "--ref", latin, *flags), parts=(f"{latin}:2: byte 2",)
+        )
+        self.assert_fails(
+            3, "--sys", self.system, "--ref", self.folder / "none", *flags, parts=("No such file",)
+        )
+
+    def test_bad_command_lines(self):
+        files = ("--sys", self.system, "--ref", self.reference)
+        self.assert_fails(2, *files, "--metrics", "bleurt", parts=("unknown metric bleurt",))
+        self.assert_fails(2, *files, "--metrics", "", parts=())
+        self.assert_fails(2, "--sys", self.system, "--metrics", "bleu", parts=("--ref",))
+        self.assert_fails(2, "--ref", self.system, "--metrics", "bleu", parts=("--sys",))
+        self.assert_fails(2, *files, "--metrics", "bleu", "--tokenise", "13a", parts=("tokenise",))
+        self.assert_fails(
+            3, *files, "--metrics", "bleu", "--tokenize", "flores200", parts=("flores200",)
+        )
+        many = [flag for _ in range(101) for flag in ("--ref", self.reference)]
+        self.assert_fails(
+            3, "--sys", self.system, *many, "--metrics", "bleu", parts=("101 files", "100")
+        )
+
+
+if __name__ == "__main__":
+    unittest.main()
