@@ -100,7 +100,7 @@ class ScoreCommandLine(unittest.TestCase):
 
     def test_bad_command_lines(self):
         files = ("--sys", self.system, "--ref", self.reference)
-        self.assert_fails(2, *files, "--metrics", "bleurt", parts=("unknown metric bleurt",))
+        self.assert_fails(2, *files, "--metrics", "bleurt", parts=("unknown metric 'bleurt'",))
         self.assert_fails(2, *files, "--metrics", "", parts=())
         self.assert_fails(2, "--sys", self.system, "--metrics", "bleu", parts=("--ref",))
         self.assert_fails(2, "--ref", self.system, "--metrics", "bleu", parts=("--sys",))

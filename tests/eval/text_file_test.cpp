@@ -80,7 +80,7 @@ TEST(TextFileTest, JsonLines) {
   options.role = TextRole::kReference;
   EXPECT_EQ(read(path, options), (Lines{{"c", "d"}, {"é"}}));
   options.field = "other";
-  EXPECT_TRUE(throws(ErrorCode::kFormat, ":1 has no field other", [&] { read(path, options); }));
+  EXPECT_TRUE(throws(ErrorCode::kFormat, ":1 has no field 'other'", [&] { read(path, options); }));
   EXPECT_TRUE(throws(ErrorCode::kFormat, ":1 is not a JSON object",
                      [] { read(write("bad.jsonl", "[1]\n")); }));
   EXPECT_TRUE(throws(ErrorCode::kFormat, "is no string",
