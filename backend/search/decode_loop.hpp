@@ -2,6 +2,7 @@
 #pragma once
 
 #include <elbeam/options.hpp>
+#include <elbeam/random.hpp>
 #include <elbeam/step_model.hpp>
 
 #include <cstdint>
@@ -27,6 +28,7 @@ struct DecodeRequest {
   std::vector<std::vector<std::vector<std::int64_t>>> constraints{};
   std::optional<std::int64_t> start_token{};  // eos
   bool attention = false;
+  RandomStream* random = nullptr;  // for kSampling; goes on from batch to batch
   bool (*cancelled)() =
       nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)
 };

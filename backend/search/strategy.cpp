@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "search/beam_search.hpp"
 #include "search/diverse_search.hpp"
+#include "search/sampling.hpp"
 
 namespace elbeam::search {
 
@@ -23,6 +24,8 @@ std::unique_ptr<SearchStrategy> make_strategy(const DecodeRequest& request,
     case Strategy::kLengthConstrained:
       return std::make_unique<LengthConstrainedBeamSearch>(request.special.eos,
                                                            plan.source_lengths);
+    case Strategy::kSampling:
+      return std::make_unique<Sampling>(request.options, plan, request.random);
     default:
       fail(ErrorCode::kUnsupported, "this search strategy is not supported");
   }

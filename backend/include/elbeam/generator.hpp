@@ -11,6 +11,7 @@
 
 #include <elbeam/error.hpp>
 #include <elbeam/options.hpp>
+#include <elbeam/random.hpp>
 #include <elbeam/step_model.hpp>
 
 #include <cstdint>
@@ -44,6 +45,8 @@ struct GenerateRequest {
   // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
   std::optional<std::int64_t> start_token;
   bool attention = false;  // fill Hypothesis::attention
+  // Where kSampling draws from; its state goes on from batch to batch. Not to be shared by threads.
+  RandomStream* random = nullptr;
 };
 
 // Given translations to score.

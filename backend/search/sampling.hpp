@@ -1,0 +1,51 @@
+// fairseq/search.py: Sampling.
+#pragma once
+
+#include "search/strategy.hpp"
+#include "search/topk.hpp"
+
+#include <elbeam/random.hpp>
+
+#include <vector>
+
+namespace elbeam::search {
+
+// Extends every hypothesis by one random token: from all tokens, from the k most probable ones
+// (Fan et al. 2018, arXiv:1805.04833), or from the fewest whose probabilities sum up to p (Holtzman
+// et al. 2019, arXiv:1904.09751). The rows of a batch read one random stream, as in fairseq: the
+// same seed gives the same samples only for the same batches. In the first step all hypotheses of a
+// sentence are drawn from its one row. Scores are not renormalised over the truncated set.
+class Sampling final : public SearchStrategy {
+ public:
+  // Throws Error(kUsage) where there is no random stream or k is above the vocabulary.
+  Sampling(const SearchOptions& options, const DecodePlan& plan, RandomStream* random);
+
+  bool sees_whole_batch() const override { return true; }
+  void begin_step(const BatchStep& step) override;
+  void propose(const SentenceStep& step, std::vector<Candidate>& candidates) override;
+
+ private:
+  // What one row is drawn from, and its tokens where that is not all of them in order.
+  struct Row {
+    std::vector<float> probabilities;
+    std::vector<std::int64_t> tokens;
+  };
+
+  void keep_all(std::span<const float> log_probs, Row& row) const;
+  void keep_most_probable(std::span<const float> log_probs, Row& row);
+  void keep_nucleus(std::span<const float> log_probs, Row& row);
+  void draw(const BatchStep& step, std::int64_t width);
+  void add_candidate(const Row& row, std::int64_t sample, const Candidate& base);
+
+  const std::int64_t topk_;
+  const float topp_;
+  RandomStream& random_;
+  std::vector<Row> rows_;
+  std::vector<Candidate> drawn_;  // [live sentences * beam]
+  std::size_t proposed_ = 0;      // of drawn_
+  std::vector<ScoredIndex> ranking_;
+  std::vector<float> cumulative_;
+  std::vector<std::int64_t> samples_;
+};
+
+}  // namespace elbeam::search
