@@ -3,6 +3,7 @@
 #include "archive/checkpoint.hpp"
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "model/initialisation_draws.hpp"
 #include "runtime/script_engine.hpp"
 
 #include <nlohmann/json.hpp>
@@ -131,6 +132,8 @@ LoadedModel load_model(const LoadOptions& options) {
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
   loaded.info.source_format = format_name(checkpoint->format());
   loaded.info.parameters = count_parameters(*checkpoint);
+  loaded.info.initialisation_draws =
+      model::initialisation_draws(checkpoint->config(), checkpoint->tensors());
   loaded.source = load_dictionary(options.source_dictionary_path, *checkpoint, "dict.src.txt");
   loaded.target = load_dictionary(options.target_dictionary_path, *checkpoint, "dict.tgt.txt");
   if (loaded.target) loaded.info.special = loaded.target->special();

@@ -106,6 +106,7 @@ search::DecodeRequest decode_request(const GenerateRequest& wanted, const Search
   request.constraints = wanted.constraints;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;
+  request.random = wanted.random;
   request.cancelled = is_cancelled;
   return request;
 }

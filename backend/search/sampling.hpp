@@ -1,10 +1,10 @@
 // fairseq/search.py: Sampling.
 #pragma once
 
+#include <elbeam/random.hpp>
+
 #include "search/strategy.hpp"
 #include "search/topk.hpp"
-
-#include <elbeam/random.hpp>
 
 #include <vector>
 

@@ -88,6 +88,9 @@ struct ModelInfo {
   std::int64_t max_source_positions = 0;
   std::int64_t max_target_positions = 0;
   std::int64_t parameters = 0;  // tied tensors counted once
+  // Draws that fairseq's building of this model makes between setting its seed and decoding, see
+  // random.hpp. Nothing: not known for this architecture.
+  std::optional<std::int64_t> initialisation_draws;
 };
 
 // Thread safety: generate() may be called from several threads at once; each call is independent.

@@ -9,7 +9,7 @@ namespace elbeam {
 // A Mersenne Twister that is seeded and read as torch.manual_seed(seed) and torch's CPU kernels do
 // it (aten/src/ATen/CPUGeneratorImpl.cpp, ATen/core/TransformationHelper.h of torch 2.11).
 // fairseq sets the seed before it builds its models, and building them draws numbers: skip() goes
-// over these (elbeam::Generator::initialisation_draws), and over two more for each iterator over
+// over these (elbeam::ModelInfo::initialisation_draws), and over two more for each iterator over
 // data that fairseq opens before it decodes (one in fairseq-generate; one before every block of
 // fairseq-interactive). Copies go on separately. Not thread-safe.
 class RandomStream {
