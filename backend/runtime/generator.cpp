@@ -104,6 +104,7 @@ search::DecodeRequest decode_request(const GenerateRequest& wanted, const Search
   request.special = special;
   request.prefix_tokens = wanted.prefix_tokens;
   request.constraints = wanted.constraints;
+  request.allowed_tokens = wanted.allowed_tokens;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;
   request.random = wanted.random;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <elbeam/options.hpp>
+#include <elbeam/prefix_trie.hpp>
 #include <elbeam/random.hpp>
 #include <elbeam/step_model.hpp>
 
@@ -26,6 +27,7 @@ struct DecodeRequest {
   std::vector<std::vector<std::int64_t>> prefix_tokens;  // empty, or one per sentence
   // Per sentence the sequences that must occur; empty, or one list per sentence.
   std::vector<std::vector<std::vector<std::int64_t>>> constraints{};
+  AllowedTokens allowed_tokens{};             // for kPrefixConstrained
   std::optional<std::int64_t> start_token{};  // eos
   bool attention = false;
   RandomStream* random = nullptr;  // for kSampling; goes on from batch to batch

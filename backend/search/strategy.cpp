@@ -2,7 +2,9 @@
 
 #include "base/check.hpp"
 #include "search/beam_search.hpp"
+#include "search/constrained_search.hpp"
 #include "search/diverse_search.hpp"
+#include "search/prefix_constrained.hpp"
 #include "search/sampling.hpp"
 
 namespace elbeam::search {
@@ -24,11 +26,16 @@ std::unique_ptr<SearchStrategy> make_strategy(const DecodeRequest& request,
     case Strategy::kLengthConstrained:
       return std::make_unique<LengthConstrainedBeamSearch>(request.special.eos,
                                                            plan.source_lengths);
+    case Strategy::kConstrainedOrdered:
+    case Strategy::kConstrainedUnordered:
+      return std::make_unique<ConstrainedSearch>(request, plan);
+    case Strategy::kPrefixConstrained:
+      return std::make_unique<PrefixConstrained>(request);
     case Strategy::kSampling:
       return std::make_unique<Sampling>(request.options, plan, request.random);
-    default:
-      fail(ErrorCode::kUnsupported, "this search strategy is not supported");
   }
+  fail(ErrorCode::kUsage, "there is no search strategy number ",
+       static_cast<int>(request.options.strategy));
 }
 
 }  // namespace elbeam::search

@@ -11,6 +11,7 @@
 
 #include <elbeam/error.hpp>
 #include <elbeam/options.hpp>
+#include <elbeam/prefix_trie.hpp>
 #include <elbeam/random.hpp>
 #include <elbeam/step_model.hpp>
 
@@ -42,6 +43,7 @@ struct GenerateRequest {
   std::vector<std::vector<std::int64_t>> prefix_tokens;  // forced first tokens, each may be empty
   // Token sequences that must occur (strategies kConstrainedOrdered, kConstrainedUnordered).
   std::vector<std::vector<std::vector<std::int64_t>>> constraints;
+  AllowedTokens allowed_tokens;  // strategy kPrefixConstrained
   // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
   std::optional<std::int64_t> start_token;
   bool attention = false;  // fill Hypothesis::attention
