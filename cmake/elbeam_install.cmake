@@ -27,7 +27,7 @@ set_target_properties(
                     LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/elbeam.map)
 
 set(rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
-set(tools elbeam-generate elbeam-interactive elbeam-score)
+set(tools elbeam-generate elbeam-interactive elbeam-preprocess elbeam-score)
 set_target_properties(elbeam ${tools} PROPERTIES INSTALL_RPATH "${rpath}")
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/elbeam)
@@ -40,3 +40,5 @@ install(FILES ${PROJECT_BINARY_DIR}/elbeamConfigVersion.cmake DESTINATION ${pack
 configure_file(${CMAKE_CURRENT_LIST_DIR}/elbeam.pc.in elbeam.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/elbeam.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE TYPE DOC)
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/share/nonbreaking_prefixes
+        DESTINATION ${CMAKE_INSTALL_DATADIR}/elbeam)

@@ -24,21 +24,6 @@ std::optional<char> byte_of(char32_t character) {
   return static_cast<char>(byte);
 }
 
-// re.sub(r"\s+", " ", text)
-std::string single_blanks(std::string_view text) {
-  std::string out;
-  bool in_space = false;
-  for (std::size_t i = 0; i < text.size();) {
-    const Utf8Unit unit = utf8_unit(text, i);
-    const bool space = unit.valid && is_space(unit.code_point);
-    if (!space) out.append(text.substr(i, unit.length));
-    if (space && !in_space) out += ' ';
-    in_space = space;
-    i += unit.length;
-  }
-  return out;
-}
-
 // " ".join(list(text))
 std::string spread(std::string_view text) {
   std::string out;

@@ -43,6 +43,7 @@ void for_each_line(std::string_view content, Visit&& visit) {
 // "symbol count [#fairseq:overwrite]"
 struct DictionaryLine {
   std::string_view symbol;
+  std::int64_t count = 0;
   bool overwrite = false;
 };
 
@@ -60,15 +61,15 @@ std::optional<DictionaryLine> parse_line(std::string_view line) {
   std::optional<std::string_view> field = take_last_field(line);
   const bool overwrite = field == kOverwriteFlag;
   if (overwrite) field = take_last_field(line);
-  // The count itself is of no use to decoding; that it is one is part of the format.
-  if (!field || !parse_int(*field)) return std::nullopt;
-  return DictionaryLine{line, overwrite};
+  const std::optional<std::int64_t> count = field ? parse_int(*field) : std::nullopt;
+  if (!count) return std::nullopt;
+  return DictionaryLine{line, *count, overwrite};
 }
 
 }  // namespace
 
 Dictionary::Dictionary() {
-  for (const char* symbol : kSpecialSymbols) append(symbol);
+  for (const char* symbol : kSpecialSymbols) append(symbol, 1);
 }
 
 Dictionary Dictionary::load(const std::string& path) {
@@ -90,7 +91,7 @@ Dictionary Dictionary::parse(std::string_view content, const std::string& name) 
                  "; duplicate words can overwrite earlier ones by adding the ", kOverwriteFlag,
                  " flag at the end of the row");
     result.check_room(name);
-    result.append(std::string(entry->symbol));
+    result.append(std::string(entry->symbol), entry->count);
   });
   return result;
 }
@@ -109,7 +110,7 @@ Dictionary Dictionary::parse_full(std::string_view content, const std::string& n
                    ": expected the symbol ", kSpecialSymbols[usize(id)], ", got ", quoted(symbol));
     } else {
       result.check_room(name);
-      result.append(std::string(symbol));
+      result.append(std::string(symbol), 1);
     }
     content.remove_prefix(std::min(content.size(), end + 1));
     ++id;
@@ -132,10 +133,17 @@ std::int64_t Dictionary::index(std::string_view symbol) const {
   return found == ids_.end() ? kSpecial.unk : found->second;
 }
 
-std::int64_t Dictionary::add_symbol(const std::string& symbol) {
+bool Dictionary::contains(std::string_view symbol) const { return ids_.find(symbol) != ids_.end(); }
+
+std::int64_t Dictionary::add_symbol(const std::string& symbol, std::int64_t count) {
   const auto found = ids_.find(symbol);
-  return found == ids_.end() ? append(symbol) : found->second;
+  if (found == ids_.end()) return append(symbol, count);
+  std::int64_t& sum = counts_[usize(found->second)];
+  sum = checked_add(sum, count);
+  return found->second;
 }
+
+std::int64_t Dictionary::count(std::int64_t id) const { return counts_[usize(id)]; }
 
 std::vector<std::int64_t> Dictionary::encode_line(std::string_view line) const {
   std::vector<std::int64_t> ids;
@@ -171,10 +179,11 @@ std::string Dictionary::string(const std::vector<std::int64_t>& tokens, bool esc
   return out;
 }
 
-std::int64_t Dictionary::append(std::string symbol) {
+std::int64_t Dictionary::append(std::string symbol, std::int64_t count) {
   const std::int64_t id = size();
   ids_[symbol] = id;  // with #fairseq:overwrite the newest id wins; the old symbol keeps its place
   symbols_.push_back(std::move(symbol));
+  counts_.push_back(count);
   return id;
 }
 

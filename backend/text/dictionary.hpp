@@ -29,9 +29,12 @@ class Dictionary {
 
   std::int64_t size() const noexcept;
   SpecialTokens special() const noexcept;
-  const std::string& symbol(std::int64_t id) const;    // outside the range: the unk symbol
-  std::int64_t index(std::string_view symbol) const;   // unknown: unk
-  std::int64_t add_symbol(const std::string& symbol);  // id of the new or existing symbol
+  const std::string& symbol(std::int64_t id) const;   // outside the range: the unk symbol
+  std::int64_t index(std::string_view symbol) const;  // unknown: unk
+  bool contains(std::string_view symbol) const;
+  // Id of the new or existing symbol; `count` is added to what it has.
+  std::int64_t add_symbol(const std::string& symbol, std::int64_t count = 1);
+  std::int64_t count(std::int64_t id) const;  // as in the file; 1 for the special symbols
 
   // fairseq's encode_line: white space (Unicode) collapsed, split, ids, eos appended. Throws
   // Error(kFormat) for bytes that are not UTF-8 (fairseq stops where it reads such a line).
@@ -53,11 +56,12 @@ class Dictionary {
     }
   };
 
-  std::int64_t append(std::string symbol);
+  std::int64_t append(std::string symbol, std::int64_t count);
   void check_room(const std::string& name) const;
   static std::vector<std::string_view> checked_words(std::string_view line);
 
   std::vector<std::string> symbols_;
+  std::vector<std::int64_t> counts_;
   std::unordered_map<std::string, std::int64_t, Hash, std::equal_to<>> ids_;
 };
 

@@ -21,9 +21,9 @@ constexpr int kSmallestFixedExponent = -4;
 constexpr int kLargestFixedExponent = 15;
 
 // digits d1 d2 ... and exponent e stand for d1.d2... * 10^e.
-std::string place_point(std::string_view digits, int exponent) {
+std::string place_point(std::string_view digits, int exponent, int largest_fixed_exponent) {
   std::string out;
-  if (exponent < kSmallestFixedExponent || exponent > kLargestFixedExponent) {
+  if (exponent < kSmallestFixedExponent || exponent > largest_fixed_exponent) {
     out += digits.substr(0, 1);
     if (digits.size() > 1) out.append(".").append(digits.substr(1));
     const int magnitude = std::abs(exponent);
@@ -43,6 +43,20 @@ std::string place_point(std::string_view digits, int exponent) {
   return out;
 }
 
+const char* sign_of(double value) { return std::signbit(value) ? "-" : ""; }
+
+// "d[.ddd]e[+-]dd" as Python writes it.
+std::string from_scientific(std::string_view text, int largest_fixed_exponent) {
+  const std::size_t e = text.find('e');
+  std::string digits;
+  for (const char c : text.substr(0, e)) {
+    if (c != '.') digits += c;
+  }
+  while (digits.size() > 1 && digits.back() == '0') digits.pop_back();
+  const int exponent = std::stoi(std::string(text.substr(e + 1)));
+  return place_point(digits, exponent, largest_fixed_exponent);
+}
+
 }  // namespace
 
 std::string python_repr(double value) {
@@ -51,14 +65,15 @@ std::string python_repr(double value) {
   // Shortest scientific form: "d[.ddd]e[+-]dd".
   const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), std::fabs(value),
                                     std::chars_format::scientific);
-  const std::string_view text(buffer.data(), static_cast<std::size_t>(result.ptr - buffer.data()));
-  const std::size_t e = text.find('e');
-  std::string digits;
-  for (const char c : text.substr(0, e)) {
-    if (c != '.') digits += c;
-  }
-  const int exponent = std::stoi(std::string(text.substr(e + 1)));
-  return (std::signbit(value) ? "-" : "") + place_point(digits, exponent);
+  return sign_of(value) + from_scientific({buffer.data(), result.ptr}, kLargestFixedExponent);
+}
+
+std::string python_general(double value, int digits) {
+  ELBEAM_INVARIANT(digits >= 1 && digits <= 17 && std::isfinite(value));
+  std::array<char, 32> buffer{};
+  const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), std::fabs(value),
+                                    std::chars_format::scientific, digits - 1);
+  return sign_of(value) + from_scientific({buffer.data(), result.ptr}, digits - 1);
 }
 
 std::string python_fixed(double value, int digits) {

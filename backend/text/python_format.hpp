@@ -14,6 +14,11 @@ std::string python_repr(double value);
 // 0 <= digits <= 100.
 std::string python_fixed(double value, int digits);
 
+// "{:.<digits>}".format(value): that many significant digits, without zeros at the end, but one
+// digit after the point; an exponent below 1e-4 and where the number has more digits before the
+// point. 1 <= digits <= 17; value is finite.
+std::string python_general(double value, int digits);
+
 // "{:,}".format(value).
 std::string python_thousands(std::int64_t value);
 

@@ -72,6 +72,20 @@ std::vector<std::string_view> split_words(std::string_view text) {
   return words;
 }
 
+std::string single_blanks(std::string_view text) {
+  std::string out;
+  bool in_space = false;
+  for (std::size_t i = 0; i < text.size();) {
+    const Utf8Unit unit = utf8_unit(text, i);
+    const bool space = unit.valid && is_space(unit.code_point);
+    if (!space) out.append(text.substr(i, unit.length));
+    if (space && !in_space) out += ' ';
+    in_space = space;
+    i += unit.length;
+  }
+  return out;
+}
+
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to) {
   std::string out;
   out.reserve(text.size());

@@ -20,6 +20,9 @@ std::string_view strip_right(std::string_view text) noexcept;
 // str.split() without an argument: views into `text`, none of them empty.
 std::vector<std::string_view> split_words(std::string_view text);
 
+// re.sub(r"\s+", " ", text).
+std::string single_blanks(std::string_view text);
+
 // str.replace(from, to): every occurrence from the left, not overlapping. `from` is not empty.
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 

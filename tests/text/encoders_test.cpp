@@ -3,10 +3,12 @@
 #include "support/errors.hpp"
 #include "text/bpe.hpp"
 #include "text/python_string.hpp"
+#include "text/tokenizer.hpp"
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
@@ -19,13 +21,25 @@ using test::throws;
 
 std::string stored(const std::string& name) { return std::string(ELBEAM_TEST_DATA) + "/" + name; }
 
-// "name [file] [more]" as make_encoders.py writes it.
+std::unique_ptr<Encoder> tokenizer_of(const std::string& name, const std::string& language,
+                                      bool plain) {
+  TokenizerOptions options;
+  options.name = name;
+  options.source_lang = language == "None" ? std::nullopt : std::optional(language);
+  options.target_lang = options.source_lang;
+  options.moses_no_dash_splits = plain;
+  options.moses_no_escape = plain;
+  return make_tokenizer(options);
+}
+
+// "name [file or language] [more]" as make_encoders.py writes it.
 std::unique_ptr<Encoder> encoder_of(const std::string& description) {
   std::istringstream words(description);
   std::string name;
   std::string file;
   std::string more;
   words >> name >> file >> more;
+  if (name == "moses" || name == "space") return tokenizer_of(name, file, more == "plain");
   BpeOptions options;
   options.name = name;
   options.codes = stored("encoders/" + file);
@@ -60,7 +74,7 @@ TEST(Encoders, AreThePythonOriginals) {
           << description << ": " << item[2];
     }
   }
-  EXPECT_EQ(encoders.size(), 10U);
+  EXPECT_EQ(encoders.size(), 19U);
 }
 
 const char* const kAll[] = {"subword_nmt codes_0.2",
@@ -92,6 +106,37 @@ TEST(Encoders, LongLinesTakeTimeInProportion) {
     // Not EXPECT_EQ, which would print megabytes. sentencepiece puts a blank in front of byte_bpe.
     EXPECT_TRUE(strip(encoder->decode(encoded)) == word) << name;
   }
+}
+
+TEST(Encoders, TokenizersTakeHardLines) {
+  for (const char* name : {"moses en", "moses fr"}) {
+    const auto moses = encoder_of(name);
+    for (const char* unit : {"'", ".", ",", "-", "a'", "a.", "DOT", "&amp; ", "@-@ ", "\" "}) {
+      std::string line;
+      while (line.size() < 100'000) line += unit;
+      EXPECT_LE(moses->decode(moses->encode(line)).size(), 8 * line.size());
+    }
+  }
+  EXPECT_TRUE(
+      throws(ErrorCode::kUsage, "Punkt", [] { tokenizer_of("nltk", "", false)->encode("a"); }));
+  EXPECT_EQ(tokenizer_of("nltk", "", false)->decode(" a b"), " a b");
+  EXPECT_TRUE(throws(ErrorCode::kUsage, "known: moses", [] { tokenizer_of("perl", "", false); }));
+  const auto czech = encoder_of("moses cs");
+  EXPECT_TRUE(throws(ErrorCode::kModel, "Czech", [&] { czech->decode("a' - mail x"); }));
+}
+
+// The folder of abbreviations can be one's own; without one, moses says what it misses.
+TEST(Encoders, MosesReadsItsAbbreviations) {
+  const std::string folder = testing::TempDir() + "elbeam_share";
+  std::filesystem::create_directories(folder + "/nonbreaking_prefixes");
+  std::ofstream(folder + "/nonbreaking_prefixes/nonbreaking_prefix.en")
+      << "# x\nAbb\nNr #NUMERIC_ONLY#\n";
+  setenv("ELBEAM_SHARE", folder.c_str(), 1);
+  EXPECT_EQ(tokenizer_of("moses", "en", false)->encode("Abb. Mr. Nr. 1 Nr. X"),
+            "Abb. Mr . Nr. 1 Nr . X");
+  std::filesystem::remove_all(folder);
+  EXPECT_TRUE(throws(ErrorCode::kIo, "ELBEAM_SHARE", [] { tokenizer_of("moses", "en", false); }));
+  unsetenv("ELBEAM_SHARE");
 }
 
 void expect_refused(const std::string& name, const std::string& content) {

@@ -24,7 +24,9 @@ from fairseq.data.encoders.bytes import Bytes
 from fairseq.data.encoders.characters import Characters
 from fairseq.data.encoders.gpt2_bpe import GPT2BPE
 from fairseq.data.encoders.hf_byte_bpe import HuggingFaceByteLevelBPE
+from fairseq.data.encoders.moses_tokenizer import MosesTokenizer
 from fairseq.data.encoders.sentencepiece_bpe import SentencepieceBPE
+from fairseq.data.encoders.space_tokenizer import SpaceTokenizer
 from fairseq.data.encoders.subword_nmt_bpe import SubwordNMTBPE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -95,6 +97,11 @@ def code_files():
     write("codes_fast", fast)
 
 
+def moses(language, plain=False):
+    return MosesTokenizer(Config(source_lang=language, target_lang=language,
+                                 moses_no_dash_splits=plain, moses_no_escape=plain))
+
+
 def main(fastbpe):
     texts = lines()
     code_files()
@@ -118,6 +125,10 @@ def main(fastbpe):
                    sentencepiece_alpha=None)),
         "byte_bpe bytes.model": ByteBPE(Config(sentencepiece_model_path=here("bytes.model"))),
     }
+    for language in ("en", "de", "fr", "cs", "ja", "xx", None):
+        encoders[f"moses {language}"] = moses(language)
+    encoders["moses en plain"] = moses("en", plain=True)
+    encoders["space"] = SpaceTokenizer()
     cases = []
     for name, encoder in encoders.items():
         for text in texts:
