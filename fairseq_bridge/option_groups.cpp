@@ -57,6 +57,21 @@ std::optional<text::BpeOptions> bpe_options(const ParsedFlags& flags) {
   return bpe;
 }
 
+std::optional<text::TokenizerOptions> tokenizer_options(const ParsedFlags& flags) {
+  const auto name = flags.text("--tokenizer");
+  if (!name) return std::nullopt;
+  text::TokenizerOptions tokenizer;
+  tokenizer.name = *name;
+  // fairseq hands over what the command line says, not what the data folder's names say.
+  tokenizer.source_lang = flags.text("--source-lang");
+  tokenizer.target_lang = flags.text("--target-lang");
+  if (*name == "moses") {
+    tokenizer.moses_no_dash_splits = flags.flag("--moses-no-dash-splits");
+    tokenizer.moses_no_escape = flags.flag("--moses-no-escape");
+  }
+  return tokenizer;
+}
+
 }  // namespace
 
 std::int64_t required_int(const ParsedFlags& flags, std::string_view name) {
@@ -136,6 +151,7 @@ OutputOptions read_output_options(const ParsedFlags& flags) {
     text::validate_post_process(*output.post_process);
   }
   output.bpe = bpe_options(flags);
+  output.tokenizer = tokenizer_options(flags);
   output.results_path = flags.text("--results-path");
   output.quiet = flags.flag("--quiet");
   output.json = flags.flag("--json");

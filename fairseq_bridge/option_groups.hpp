@@ -10,6 +10,7 @@
 #include "fairseq_bridge/compat.hpp"
 #include "fairseq_bridge/task.hpp"
 #include "text/bpe.hpp"
+#include "text/tokenizer.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -19,9 +20,10 @@
 namespace elbeam::fairseq {
 
 struct OutputOptions {
-  std::optional<std::string> post_process;  // --post-process / --remove-bpe
-  std::optional<text::BpeOptions> bpe;      // --bpe
-  std::optional<std::string> results_path;  // folder
+  std::optional<std::string> post_process;          // --post-process / --remove-bpe
+  std::optional<text::BpeOptions> bpe;              // --bpe
+  std::optional<text::TokenizerOptions> tokenizer;  // --tokenizer
+  std::optional<std::string> results_path;          // folder
   bool quiet = false;
   bool json = false;
   bool progress_bar = true;  // where stderr is a terminal

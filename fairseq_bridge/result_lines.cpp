@@ -78,6 +78,7 @@ ResultLines::ResultLines(const OutputOptions& options, const ResultSymbols& symb
       source_dictionary_(symbols.source),
       target_dictionary_(symbols.target),
       bpe_(options.bpe ? text::make_bpe(*options.bpe) : nullptr),
+      tokenizer_(options.tokenizer ? text::make_tokenizer(*options.tokenizer) : nullptr),
       scorer_(target_dictionary_.special()),
       hidden_(symbols.hidden),
       has_targets_(symbols.has_targets) {
@@ -85,7 +86,8 @@ ResultLines::ResultLines(const OutputOptions& options, const ResultSymbols& symb
 }
 
 std::string ResultLines::detokenize(const std::string& text) const {
-  return bpe_ ? bpe_->decode(text) : text;
+  const std::string words = bpe_ ? bpe_->decode(text) : text;
+  return tokenizer_ ? tokenizer_->decode(words) : words;
 }
 
 std::string ResultLines::post_processed(const std::string& words) const {
@@ -108,7 +110,8 @@ void ResultLines::count(const Sentence& sentence, const std::vector<std::int64_t
 }
 
 std::string ResultLines::encode(const std::string& line) const {
-  return bpe_ ? bpe_->encode(line) : line;
+  const std::string words = tokenizer_ ? tokenizer_->encode(line) : line;
+  return bpe_ ? bpe_->encode(words) : words;
 }
 
 std::string ResultLines::add_interactive(const Sentence& sentence,

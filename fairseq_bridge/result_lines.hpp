@@ -67,6 +67,7 @@ class ResultLines {
   // here.
   text::Dictionary word_ids_;
   std::unique_ptr<text::Bpe> bpe_;
+  std::unique_ptr<text::Encoder> tokenizer_;  // nullptr: no --tokenizer
   BleuScorer scorer_;
   std::vector<std::int64_t> hidden_;  // not printed on the target side, besides bos and eos
   bool has_targets_;
