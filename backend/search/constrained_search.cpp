@@ -82,7 +82,7 @@ void ConstrainedSearch::forbid_early_ends(const SentenceStep& step) const {
 
 void ConstrainedSearch::collect(const SentenceStep& step) {
   extensions_.clear();
-  best_candidates({step.log_probs, step.scores, step.vocab}, step.beam, workspace_, best_);
+  best_candidates({step.log_probs, step.scores, step.vocab}, 2 * step.beam, workspace_, best_);
   for (const Candidate& candidate : best_) extensions_.push_back({candidate});
   const std::int64_t rows = ssize(step.scores.size());
   for (std::int64_t row = 0; row < rows && step.step > 0; ++row) {
@@ -95,8 +95,7 @@ void ConstrainedSearch::collect(const SentenceStep& step) {
     tokens_.clear();
     states_[usize(step.sentence)][usize(row)]->append_next_tokens(tokens_);
     for (const std::int64_t token : tokens_) {
-      const float score =
-          step.log_probs[usize(row * step.vocab + token)] + step.scores[usize(row)];
+      const float score = step.log_probs[usize(row * step.vocab + token)] + step.scores[usize(row)];
       extensions_.push_back({{score, token, row}});
     }
   }
@@ -121,6 +120,7 @@ void ConstrainedSearch::drop_repetitions(std::int64_t vocab) {
   const auto number = [vocab](const Extension& extension) {
     return extension.candidate.row * (vocab + 1) + extension.candidate.token;
   };
+  if (extensions_.size() == 1) return;  // it would be compared with itself, and nothing were left
   std::vector<Extension> kept;
   std::vector<ConstraintStatePtr> states;
   for (std::size_t i = 0; i < extensions_.size(); ++i) {

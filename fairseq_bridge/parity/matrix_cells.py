@@ -101,6 +101,7 @@ FLAG_SETS = {
     "match-source-len": ("--match-source-len", "--beam", "4"),
     "diverse groups, one batch": (
         "--diverse-beam-groups", "2", "--beam", "4", "--nbest", "4", "--batch-size", "1000",
+        "--required-batch-size-multiple", "1",
         "--max-len-b", "20",
     ),
     "diverse groups, batches": ("--diverse-beam-groups", "2", "--beam", "4"),
