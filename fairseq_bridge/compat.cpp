@@ -11,6 +11,9 @@ constexpr QuirkRow kQuirks[] = {
      "--required-batch-size-multiple; its sentences are kept (--compat fairseq-main drops them)"},
     {Quirk::kNgramBlockingIgnored, true, true, false,
      "--no-repeat-ngram-size has no effect, as in fairseq without its CUDA extension (--compat)"},
+    {Quirk::kEvalLmBpeMark, true, true, false,
+     "fairseq-eval-lm would join no sub-words with --remove-bpe or --remove-bpe subword_nmt, only "
+     "with --remove-bpe '@@ '; here they are joined (--compat fairseq-main joins none)"},
 };
 
 }  // namespace

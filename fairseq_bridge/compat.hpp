@@ -16,6 +16,10 @@ enum class Quirk {
   // --no-repeat-ngram-size does nothing without fairseq's CUDA extension, because the Python path
   // looks for the n-gram in the padding behind the hypothesis.
   kNgramBlockingIgnored,
+  // fairseq-eval-lm takes the value of a bare --remove-bpe for the mark of a token that goes on,
+  // and
+  // joins nothing.
+  kEvalLmBpeMark,
 };
 
 struct QuirkRow {

@@ -9,7 +9,10 @@ namespace elbeam::fairseq {
 
 enum class LogLevel { kInfo, kWarning };
 
-// `logger` is the Python module that writes the line in fairseq. Thread-safe; never throws.
+// The line, ended by a newline. `logger` is the Python module that writes it in fairseq.
+std::string fairseq_log_line(LogLevel level, std::string_view logger, const std::string& message);
+
+// Writes it to stderr. Thread-safe; never throws.
 void fairseq_log(LogLevel level, std::string_view logger, const std::string& message) noexcept;
 
 }  // namespace elbeam::fairseq

@@ -198,7 +198,7 @@ const FlagPolicy& flag_policy(std::string_view name, const ToolFlags& tool) {
 
 std::vector<const FlagSpec*> tool_specs(const ToolFlags& tool) {
   std::vector<const FlagSpec*> specs;
-  std::set<std::string_view> skipped(tool.absent.begin(), tool.absent.end());
+  std::set<std::string_view> skipped;
   for (const FlagSpec& spec : tool.specs) {
     specs.push_back(&spec);
     skipped.insert(spec.name);
@@ -231,9 +231,12 @@ ParsedFlags parse_flags(const std::vector<std::string>& arguments, const ToolFla
   ParsedFlags flags = parse_arguments(arguments, specs);
   ELBEAM_CHECK(!flags.data().empty(), ErrorCode::kUsage,
                "the following arguments are required: data");
-  if (!flags.unrecognized().empty()) {
-    std::string list;
-    for (const std::string& argument : flags.unrecognized()) list += " " + argument;
+  std::string list;
+  for (const std::string_view name : tool.absent) {
+    if (flags.given(name)) list += concat(" ", name, " ", flags.text(name).value_or(""));
+  }
+  for (const std::string& argument : flags.unrecognized()) list += " " + argument;
+  if (!list.empty()) {
     fail(ErrorCode::kUsage, "unrecognized arguments:", list);
   }
   return flags;

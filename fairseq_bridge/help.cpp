@@ -66,7 +66,8 @@ bool is_elbeams(const FlagSpec& spec) {
 
 void add_all(po::options_description& group, const ToolFlags& tool, Origin origin,
              FlagStatus status) {
-  std::set<std::string_view> seen;  // conditional options may have several rows
+  // Conditional options may have several rows.
+  std::set<std::string_view> seen(tool.absent.begin(), tool.absent.end());
   for (const FlagSpec* spec : tool_specs(tool)) {
     if (is_elbeams(*spec) != (origin == Origin::kElbeam)) continue;
     const FlagPolicy& policy = flag_policy(spec->name, tool);
@@ -82,6 +83,7 @@ std::string without_effect(const ToolFlags& tool) {
   for (const FlagSpec* spec : tool_specs(tool)) {
     if (flag_policy(spec->name, tool).status == FlagStatus::kNoEffect) names.insert(spec->name);
   }
+  for (const std::string_view name : tool.absent) names.erase(name);
   std::string text;
   std::string line = " ";
   for (const std::string_view name : names) {

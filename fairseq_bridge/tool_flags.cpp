@@ -46,7 +46,58 @@ constexpr FlagPolicy kInteractivePolicies[] = {
     {"--truncate-source", kNoEffect, kDefault, "", ""},
 };
 
+constexpr FlagSpec kEvalLmSpecs[] = {
+    {"--context-window", "", FlagKind::kInt, Arity::kOne, "", "0", "", ""},
+    {"--output-word-probs", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--output-word-stats", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--softmax-batch", "", FlagKind::kInt, Arity::kOne, "", "9223372036854775807", "", ""},
+    {"--task", "", FlagKind::kString, Arity::kOne, "", "language_modeling", "", ""},
+};
+
+constexpr FlagPolicy kEvalLmPolicies[] = {
+    {"--add-bos-token", kYes, kDefault, "", "<s> before each sample"},
+    {"--batch-size", kYes, kDefault, "", "most samples a batch"},
+    {"--bpe", kNoEffect, kDefault, "", ""},
+    {"--bart-hub", kNo, kDefault, "", "for generation"},
+    {"--context-window", kYes, kDefault, "",
+     "tokens before a sample that the model sees too; --tokens-per-sample counts them"},
+    {"--dataset-impl", kYes, kDefault, "", "format of the data; inferred"},
+    {"--future-target", kYes, kDefault, "", "predict the next token: the default"},
+    {"--gen-subset", kYes, kDefault, "", "split to evaluate"},
+    {"--json", kNo, kDefault, "", "for generation"},
+    {"--max-tokens", kYes, kDefault, "", "most tokens a batch, padding included [36000]"},
+    {"--num-shards", kYes, kDefault, "", "evaluate every Nth batch only"},
+    {"--output-dictionary-size", kYes, kDefault, "", "the first N types can be predicted"},
+    {"--output-word-probs", kYes, kDefault, "", "a line of words and their log-probabilities"},
+    {"--output-word-stats", kYes, kDefault, "", "a line for each word"},
+    {"--pad-to-fixed-bsz", kNo, kDefault, "", "rows of padding; fairseq-eval-lm fails on them"},
+    {"--pad-to-fixed-length", kNoEffect, kDefault, "", ""},
+    {"--past-target", kYes, kDefault, "", "refused: no model here predicts it"},
+    {"--post-process", kYes, kDefault, "", "score words: subword_nmt (bare) or '@@ '"},
+    {"--quiet", kNoEffect, kDefault, "", ""},
+    {"--required-batch-size-multiple", kNoEffect, kDefault, "", ""},
+    {"--results-path", kNoEffect, kDefault, "", ""},
+    {"--sample-break-mode", kYes, kDefault, "", "what a sample is"},
+    {"--scoring", kNoEffect, kDefault, "", ""},
+    {"--seed", kNoEffect, kDefault, "", ""},
+    {"--self-target", kYes, kDefault, "", "refused: no model here predicts it"},
+    {"--shard-id", kYes, kDefault, "", "which of the Nth batches"},
+    {"--shorten-data-split-list", kYes, kDefault, "", "splits that --shorten-method is for; all"},
+    {"--shorten-method", kYes, kDefault, "none|truncate", "sentences above --tokens-per-sample"},
+    {"--skip-invalid-size-inputs-valid-test", kNoEffect, kDefault, "", ""},
+    {"--softmax-batch", kYes, kDefault, "", "accepted: memory does not depend on it"},
+    {"--stats", kNo, kDefault, "", "for generation"},
+    {"--task", kYes, kDefault, "language_modeling", "language_modeling"},
+    {"--tokenizer", kNoEffect, kDefault, "", ""},
+    {"--tokens-per-sample", kYes, kDefault, "", "most tokens a sample"},
+};
+
 }  // namespace
+
+const ToolFlags& eval_lm_flags() noexcept {
+  static constexpr ToolFlags kFlags{kEvalLmSpecs, kEvalLmPolicies, kNotInEvalLm};
+  return kFlags;
+}
 
 const ToolFlags& interactive_flags() noexcept {
   static constexpr ToolFlags kFlags{kInteractiveSpecs, kInteractivePolicies, kNotInInteractive};

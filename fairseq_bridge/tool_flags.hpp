@@ -5,6 +5,7 @@
 
 namespace elbeam::fairseq {
 
+const ToolFlags& eval_lm_flags() noexcept;
 const ToolFlags& interactive_flags() noexcept;
 
 }  // namespace elbeam::fairseq

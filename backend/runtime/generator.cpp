@@ -169,6 +169,7 @@ std::vector<SentenceResult> Generator::score(const ScoreRequest& wanted) const {
   request.batch = &wanted.batch;
   request.special = impl_->loaded.info.special;
   request.targets = wanted.targets;
+  request.inputs = wanted.inputs;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;
   request.cancelled = is_cancelled;

@@ -35,12 +35,20 @@ float mean(const std::vector<float>& scores) {
   return static_cast<float>(total / static_cast<double>(scores.size()));
 }
 
-// What the decoder reads: the target moved by one place, behind the start token.
-std::vector<std::int64_t> decoder_input(const std::vector<std::int64_t>& target,
-                                        std::int64_t start) {
+// What the decoder reads: what is given, or else the target moved by one place, behind the start
+// token.
+std::vector<std::int64_t> decoder_input(const ScoreTargets& request, std::size_t sentence) {
+  const std::vector<std::int64_t>& target = request.targets[sentence];
+  if (!request.inputs.empty()) {
+    const std::vector<std::int64_t>& given = request.inputs[sentence];
+    ELBEAM_CHECK(given.size() == target.size(), ErrorCode::kUsage, "score: sentence ", sentence,
+                 " of the batch has ", given.size(), " input tokens for ", target.size(),
+                 " target tokens");
+    return given;
+  }
   std::vector<std::int64_t> input;
   if (target.empty()) return input;
-  input.push_back(start);
+  input.push_back(request.start_token.value_or(request.special.eos));
   input.insert(input.end(), target.begin(), target.end() - 1);
   return input;
 }
@@ -55,8 +63,12 @@ DecodeResult score_targets(std::span<StepModel* const> models, const ScoreTarget
   run.attention = request.attention;
   run.cancelled = request.cancelled;
   DecodeResult result;
-  for (const auto& target : request.targets) {
-    run.inputs.push_back(decoder_input(target, request.start_token.value_or(request.special.eos)));
+  ELBEAM_CHECK(request.inputs.empty() || request.inputs.size() == request.targets.size(),
+               ErrorCode::kUsage, "score: ", request.inputs.size(), " inputs for ",
+               request.targets.size(), " targets");
+  for (std::size_t i = 0; i < request.targets.size(); ++i) {
+    const auto& target = request.targets[i];
+    run.inputs.push_back(decoder_input(request, i));
     FinishedHypothesis& hypothesis = result.sentences.emplace_back().emplace_back();
     hypothesis.tokens = target;
     hypothesis.positional_scores.assign(target.size(), -0.0F);
@@ -66,10 +78,12 @@ DecodeResult score_targets(std::span<StepModel* const> models, const ScoreTarget
     for (std::size_t i = 0; i < request.targets.size(); ++i) {
       // The last token is not an input, hence not checked as one.
       const auto& target = request.targets[i];
-      ELBEAM_CHECK(target.empty() || (target.back() >= 0 && target.back() < model->vocab_size()),
-                   ErrorCode::kUsage, "the target of sentence ", i, " of the batch: token ",
-                   target.empty() ? 0 : target.back(), " is outside the vocabulary of ",
-                   model->vocab_size());
+      // Nor are targets that differ from the inputs.
+      for (const std::int64_t token : target) {
+        ELBEAM_CHECK(token >= 0 && token < model->vocab_size(), ErrorCode::kUsage,
+                     "the target of sentence ", i, " of the batch: token ", token,
+                     " is outside the vocabulary of ", model->vocab_size());
+      }
     }
     const ForcedCounters counters = run_forced(*model, run, [&](const ForcedStep& step) {
       add(step, models.size() > 1, request.targets[usize(step.sentence)],

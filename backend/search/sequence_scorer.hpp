@@ -15,6 +15,7 @@ struct ScoreTargets {
   SpecialTokens special;
   std::vector<std::vector<std::int64_t>> targets;  // one per sentence, eos included
   std::optional<std::int64_t> start_token{};       // what precedes each target: eos
+  std::vector<std::vector<std::int64_t>> inputs{};  // or what the decoder reads; as ScoreRequest's
   bool attention = false;
   bool (*cancelled)() = nullptr;  // as DecodeRequest's
 };

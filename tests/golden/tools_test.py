@@ -2,12 +2,14 @@
 
 Usage: tools_test.py FOLDER, where the programs are. elbeam-score has to print the same bytes;
 elbeam-interactive the same lines in the same order, but for the last digits of scores (those of
-fairseq_bridge.parity) and the times of W- lines.
+fairseq_bridge.parity) and the times of W- lines; elbeam-eval-lm the same loss and perplexity, and the
+same words with scores within 1e-5.
 """
 
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import unittest
@@ -20,6 +22,8 @@ from fairseq_bridge.parity import compare, output  # noqa: E402
 
 # elbeam-interactive is held to stock in each of these ways.
 WAYS = (("--attention", "mha"), ("--attention", "el"), ("--threads", "1"))
+NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
+TIMES = re.compile(r" in \d+\.\ds \(\d+\.\d\d tokens/s\)$")
 
 
 def run(programs, case, flags=()):
@@ -43,10 +47,22 @@ class Tools(unittest.TestCase):
             with self.subTest(flags=flags):
                 result = run(self.programs, case, flags)
                 self.assertEqual(result.returncode, 0, result.stderr)
-                getattr(self, "check_" + case["tool"])(stock.decode(), result.stdout.decode())
+                check = getattr(self, "check_" + case["tool"].replace("-", "_"))
+                check(stock.decode(), result.stdout.decode())
 
     def check_score(self, stock, ours):
         self.assertEqual(ours, stock)
+
+    def check_eval_lm(self, stock, ours):
+        """Both without the date and the logger; the data set's line is not among the results."""
+        stock = [TIMES.sub("", line) for line in stock.splitlines() if not line.endswith(" examples")]
+        ours = [TIMES.sub("", line.split(" | ", 3)[3]) for line in ours.splitlines()]
+        self.assertEqual([NUMBER.sub("#", line) for line in ours],
+                         [NUMBER.sub("#", line) for line in stock])
+        self.assertEqual(ours[-1], stock[-1])  # loss and perplexity
+        for one, other in zip(stock, ours):
+            for left, right in zip(NUMBER.findall(one), NUMBER.findall(other)):
+                self.assertLessEqual(abs(float(left) - float(right)), 1e-5, (one, other))
 
     def check_interactive(self, stock, ours):
         stock, ours = output.parse(stock, "stock"), output.parse(ours, "elbeam-interactive")

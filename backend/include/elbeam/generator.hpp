@@ -56,7 +56,10 @@ struct ScoreRequest {
   SourceBatch batch;
   std::vector<std::vector<std::int64_t>> targets;  // one per sentence, eos included
   std::optional<std::int64_t> start_token;         // what precedes each target: eos
-  bool attention = false;                          // fill Hypothesis::attention
+  // What the decoder reads, one token for each of the target's. Empty: start_token and the targets
+  // moved by one place.
+  std::vector<std::vector<std::int64_t>> inputs;
+  bool attention = false;  // fill Hypothesis::attention
 };
 
 // Counters since the generator was made. Byte figures are peaks over batches.

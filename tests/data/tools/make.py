@@ -3,6 +3,7 @@
 
     cd tests/data && tools/make.py [NAME ...]
 
+fairseq-eval-lm writes its results to the log: of that, its own lines without the configuration.
 Needs the environment variable ELBEAM_REFERENCE_PYTHON: the Python that has fairseq. The numbers of
 W- lines are times and differ from run to run.
 """
@@ -14,6 +15,21 @@ import subprocess
 import sys
 
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1", "CUDA_VISIBLE_DEVICES": ""}
+
+
+LOGGER = "INFO:fairseq_cli.eval_lm:"
+
+
+def results_of(tool, finished):
+    if tool != "eval-lm":
+        return finished.stdout
+    lines = [
+        line.removeprefix(LOGGER)
+        for line in finished.stderr.decode().splitlines()
+        if line.startswith(LOGGER)
+    ]
+    skipped = ("{'_name'", "loading model(s)", "num. model params")
+    return "".join(f"{line}\n" for line in lines if not line.startswith(skipped)).encode()
 
 
 def main():
@@ -33,8 +49,9 @@ def main():
                 capture_output=True,
                 check=True,
             )
-        (folder / f"{case['name']}.txt").write_bytes(result.stdout)
-        print(case["name"], len(result.stdout))
+        text = results_of(case["tool"], result)
+        (folder / f"{case['name']}.txt").write_bytes(text)
+        print(case["name"], len(text))
 
 
 if __name__ == "__main__":
