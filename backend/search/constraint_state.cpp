@@ -103,6 +103,35 @@ class ConstraintTrie {
   std::int64_t different_tokens_ = 0;
 };
 
+// The order in which CPython (Objects/setobject.c) iterates over a set of these different integers:
+// 8 places for up to 4 of them, 32 for up to 19 (more stay as they are). It decides between
+// candidates of equal score, which are mostly impossible ones.
+std::vector<std::int64_t> in_set_order(const std::vector<std::int64_t>& tokens) {
+  const std::size_t mask = tokens.size() <= 4 ? 7 : 31;
+  if (tokens.size() > 19) return tokens;
+  std::vector<std::int64_t> places(mask + 1, -1);
+  for (const std::int64_t token : tokens) {
+    constexpr std::size_t kNeighbours = 9;
+    std::size_t rest = usize(token);
+    std::size_t place = rest & mask;
+    while (places[place] != -1) {
+      if (place + kNeighbours <= mask) {
+        std::size_t near = place;
+        while (near <= place + kNeighbours && places[near] != -1) ++near;
+        if (near <= place + kNeighbours) {
+          place = near;
+          break;
+        }
+      }
+      rest >>= 5;
+      place = (place * 5 + 1 + rest) & mask;
+    }
+    places[place] = token;
+  }
+  std::erase(places, -1);
+  return places;
+}
+
 class UnorderedState final : public ConstraintState {
  public:
   explicit UnorderedState(std::shared_ptr<const ConstraintTrie> trie)
@@ -110,18 +139,22 @@ class UnorderedState final : public ConstraintState {
 
   std::int64_t bank() const override { return sum(generated_); }
   // A constraint that has just ended counts already, though it is booked with the next token only.
-  std::int64_t completed() const override { return sum(completed_) + (can_complete(node_) ? 1 : 0); }
+  std::int64_t completed() const override {
+    return sum(completed_) + (can_complete(node_) ? 1 : 0);
+  }
   bool finished() const override { return (*trie_)[0].passing == completed(); }
   bool at_root() const override { return node_ == 0; }
   std::int64_t counted_tokens() const override { return trie_->different_tokens(); }
 
   void append_next_tokens(std::vector<std::int64_t>& tokens) const override {
-    for (const std::size_t child : (*trie_)[0].children) tokens.push_back((*trie_)[child].token);
-    if (node_ == 0) return;
-    for (const std::size_t child : (*trie_)[node_].children) {
-      const std::int64_t token = (*trie_)[child].token;
-      if (trie_->child(0, token) == 0) tokens.push_back(token);
+    std::vector<std::int64_t> following = children_of(0);
+    if (node_ != 0) {
+      for (const std::int64_t token : children_of(node_)) {
+        if (trie_->child(0, token) == 0) following.push_back(token);
+      }
+      following = in_set_order(following);
     }
+    tokens.insert(tokens.end(), following.begin(), following.end());
   }
 
   ConstraintStatePtr advance(std::int64_t token) const override {
@@ -142,9 +175,15 @@ class UnorderedState final : public ConstraintState {
     return std::accumulate(counts.begin(), counts.end(), std::int64_t{0});
   }
 
-  bool can_complete(std::size_t node) const {
-    return completed_[node] < (*trie_)[node].ending;
+  std::vector<std::int64_t> children_of(std::size_t node) const {
+    std::vector<std::int64_t> tokens;
+    for (const std::size_t child : (*trie_)[node].children) {
+      tokens.push_back((*trie_)[child].token);
+    }
+    return in_set_order(tokens);
   }
+
+  bool can_complete(std::size_t node) const { return completed_[node] < (*trie_)[node].ending; }
 
   // The child that has constraints left below it; else 0.
   std::size_t open_child(std::size_t node, std::int64_t token) const {

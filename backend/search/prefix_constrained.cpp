@@ -17,12 +17,7 @@ PrefixConstrained::PrefixConstrained(const DecodeRequest& request)
 
 void PrefixConstrained::propose(const SentenceStep& step, std::vector<Candidate>& candidates) {
   for (std::size_t row = 0; row < step.scores.size(); ++row) forbid_others(step, row);
-  const OffsetRows rows{step.log_probs, step.scores, step.vocab};
-  const std::int64_t count = std::min(step.beam, ssize(step.log_probs.size()) - 1);
-  candidates.clear();
-  for (const ScoredIndex& best : topk(rows, count, workspace_)) {
-    candidates.push_back({best.score, best.index % step.vocab, best.index / step.vocab});
-  }
+  best_candidates({step.log_probs, step.scores, step.vocab}, step.beam, workspace_, candidates);
 }
 
 void PrefixConstrained::forbid_others(const SentenceStep& step, std::size_t row) {

@@ -1,10 +1,10 @@
 // fairseq/search.py: PrefixConstrainedBeamSearch.
 #pragma once
 
+#include <elbeam/prefix_trie.hpp>
+
 #include "search/strategy.hpp"
 #include "search/topk.hpp"
-
-#include <elbeam/prefix_trie.hpp>
 
 #include <vector>
 

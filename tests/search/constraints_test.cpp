@@ -118,12 +118,7 @@ TEST(ConstraintState, FairseqsOrderedCases) {
        {kMany, {1, 2, 3, 999, 999}, 3, 1, false, false},
        {kMany, {1, 2, 3, 77, 1, 3, 1}, 6, 2, false, false},
        {kMany, {1, 2, 3, 1, 3, 1, 4, 4, 5, 6, 7, 1, 4, 5}, 14, 6, true, false},
-       {kMany,
-        {1, 2, 999, 1, 2, 3, 999, 1, 3, 1, 4, 4, 5, 6, 7, 1, 4, 5, 117},
-        14,
-        6,
-        true,
-        false},
+       {kMany, {1, 2, 999, 1, 2, 3, 999, 1, 3, 1, 4, 4, 5, 6, 7, 1, 4, 5, 117}, 14, 6, true, false},
        {{{1}, {2, 3}}, {1, 1}, 1, 1, false, false},
        {kTwice, {1, 2, 1, 2}, 4, 2, true, false},
        {kTwice, {1, 2, 1, 2, 1}, 4, 2, true, false},
@@ -181,7 +176,6 @@ TEST(ConstrainedSearch, GoldenOfStockFairseq) {
     if (!golden.failure) {
       ++compared;
       expect_golden(decode(model, golden.request), golden);
-      if (testing::Test::HasFailure()) return;
       continue;
     }
     // fairseq fails where the last step lets nothing end, and where the vocabulary is below twice
@@ -214,8 +208,7 @@ TEST(ConstrainedSearch, BadInput) {
   request.batch = &batch;
   request.options.max_len_b = 3;
   request.options.beam = 2;
-  for (const Strategy strategy :
-       {Strategy::kConstrainedOrdered, Strategy::kConstrainedUnordered}) {
+  for (const Strategy strategy : {Strategy::kConstrainedOrdered, Strategy::kConstrainedUnordered}) {
     request.options.strategy = strategy;
     for (const std::vector<Constraints>& bad : std::vector<std::vector<Constraints>>{
              {{{5}}, {{6}}}, {{{}}}, {{{9}}}, {{{-1}}}, {{{4, 5}, {6, 7}}}}) {
@@ -223,7 +216,8 @@ TEST(ConstrainedSearch, BadInput) {
       EXPECT_EQ(code_of([&] { decode(model, request); }), ErrorCode::kUsage);
     }
     request.constraints = {{{4, 5}, {6}}};
-    for (const auto& hypothesis : decode(model, request).sentences[0]) {
+    const DecodeResult result = decode(model, request);
+    for (const auto& hypothesis : result.sentences[0]) {
       EXPECT_TRUE(contains(hypothesis.tokens, {4, 5}));
       EXPECT_TRUE(contains(hypothesis.tokens, {6}));
     }
