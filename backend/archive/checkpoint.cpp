@@ -1,13 +1,17 @@
 #include "archive/checkpoint.hpp"
 
 #include "archive/checkpoint_data.hpp"
+#include "archive/json_text.hpp"
+#include "archive/safetensors.hpp"
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
+#include <filesystem>
 #include <new>
+#include <system_error>
 #include <utility>
 
 namespace elbeam::archive {
@@ -46,6 +50,28 @@ CheckpointData read(const MappedFile& file) {
                quoted({reinterpret_cast<const char*>(bytes.data()),
                        std::min<std::size_t>(bytes.size(), 8)}));
   return read_torch_legacy(file);
+}
+
+bool has_index(const std::string& folder) {
+  std::error_code ignored;
+  return std::filesystem::exists(folder + "/model.safetensors.index.json", ignored);
+}
+
+// What transformers' save_pretrained writes.
+std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
+  const MappedFile config(path + "/config.json");
+  ELBEAM_CHECK(!has_index(path), ErrorCode::kUnsupported, path,
+               ": a model in several safetensors files; save it as one (max_shard_size)");
+  MappedFile file(path + "/model.safetensors");
+  ELBEAM_CHECK(!file.bytes().empty(), ErrorCode::kFormat, file.path(), ": the file is empty");
+  CheckpointData data;
+  data.format = CheckpointFormat::kHuggingFace;
+  data.tensors = read_safetensors(file);
+  nlohmann::json facts = parse_json(
+      {reinterpret_cast<const char*>(config.bytes().data()), config.bytes().size()}, config.path());
+  ELBEAM_CHECK(facts.is_object(), ErrorCode::kFormat, config.path(), ": expected a JSON object");
+  data.config["huggingface"] = std::move(facts);
+  return std::make_unique<MappedCheckpoint>(std::move(file), std::move(data));
 }
 
 }  // namespace
@@ -112,15 +138,16 @@ bool TensorView::is_contiguous() const noexcept {
 }
 
 std::unique_ptr<Checkpoint> Checkpoint::open(const std::string& path) {
-  MappedFile file(path);
-  ELBEAM_CHECK(!file.bytes().empty(), ErrorCode::kFormat, path, ": the file is empty");
-  CheckpointData data;
   try {
-    data = read(file);
+    std::error_code ignored;  // what cannot be looked at cannot be opened either
+    if (std::filesystem::is_directory(path, ignored)) return open_folder(path);
+    MappedFile file(path);
+    ELBEAM_CHECK(!file.bytes().empty(), ErrorCode::kFormat, path, ": the file is empty");
+    CheckpointData data = read(file);
+    return std::make_unique<MappedCheckpoint>(std::move(file), std::move(data));
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::kOutOfMemory, path, ": not enough memory to read it");
   }
-  return std::make_unique<MappedCheckpoint>(std::move(file), std::move(data));
 }
 
 }  // namespace elbeam::archive

@@ -1,7 +1,7 @@
 // A model file read as data: named tensors, configuration and dictionaries. Nothing in the file is
-// executed. Three layouts are accepted: fairseq checkpoints in torch's zip format, fairseq
-// checkpoints in the legacy format of torch < 1.6, and the archives that
-// `python -m torchscript_models.export` writes.
+// executed. Four layouts are accepted: fairseq checkpoints in torch's zip format, fairseq
+// checkpoints in the legacy format of torch < 1.6, the archives that
+// `python -m torchscript_models.export` writes, and folders of Hugging Face's transformers.
 #pragma once
 
 #include "base/mapped_file.hpp"
@@ -46,11 +46,12 @@ struct TensorView {
   bool is_contiguous() const noexcept;  // row-major
 };
 
-enum class CheckpointFormat { kFairseqZip, kFairseqLegacy, kElbeamArchive };
+enum class CheckpointFormat { kFairseqZip, kFairseqLegacy, kElbeamArchive, kHuggingFace };
 
 // Immutable after open(); const access from any thread. Views stay valid while it lives.
 class Checkpoint {
  public:
+  // path is a file, or a folder with config.json and model.safetensors.
   // Throws Error with the path and the place in the file: kIo, kFormat, kIntegrity (checksum, short
   // record), kLimit, kUnsupported (a global that no fairseq checkpoint needs, for instance).
   static std::unique_ptr<Checkpoint> open(const std::string& path);
@@ -59,13 +60,14 @@ class Checkpoint {
   virtual const std::string& path() const noexcept = 0;
   virtual CheckpointFormat format() const noexcept = 0;
 
-  // By fairseq state-dict name ("encoder.embed_tokens.weight"), sorted. Tied tensors appear under
+  // By fairseq state-dict name ("encoder.embed_tokens.weight"), sorted; a folder's by its own. Tied tensors appear under
   // each of their names and share data. "version" buffers and `_float_tensor` are included.
   virtual const std::map<std::string, TensorView, std::less<>>& tensors() const noexcept = 0;
 
   // {"model": {...}, "task": {...}}: cfg of a new checkpoint, or "args" of an old one under both
   // keys; Namespace, dict and OmegaConf containers all become JSON objects, and values that are not
-  // data become null. An archive's own facts ("elbeam": {...}) are beside them.
+  // data become null. An archive's own facts ("elbeam": {...}) are beside them. A folder's
+  // config.json is the only entry, "huggingface".
   virtual const nlohmann::json& config() const noexcept = 0;
 
   // Text of an archive's extra file ("dict.src.txt", "dict.tgt.txt"); nullptr where absent.

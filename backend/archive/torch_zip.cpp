@@ -1,4 +1,5 @@
 #include "archive/checkpoint_data.hpp"
+#include "archive/json_text.hpp"
 #include "archive/zip_index.hpp"
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
@@ -13,28 +14,6 @@ constexpr std::int64_t kFormatVersion = 1;  // of config.json, torchscript_model
 
 std::string_view as_text(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// Depth is bounded while it reads: whoever walks the result may recurse. So is the number of
-// values:
-// "[]" has two bytes here and seventy as a value.
-nlohmann::json parse_json(std::string_view text, const std::string& where) {
-  ELBEAM_CHECK(ssize(text.size()) <= limits::kMaxConfigBytes, ErrorCode::kLimit, where, ": ",
-               text.size(), " bytes, the limit is ", limits::kMaxConfigBytes);
-  std::int64_t events = 0;  // one for each value, key and end of a container
-  const nlohmann::json::parser_callback_t bound = [&](int depth, nlohmann::json::parse_event_t,
-                                                      nlohmann::json&) {
-    ELBEAM_CHECK(++events <= 2 * limits::kMaxConfigValues, ErrorCode::kLimit, where, ": more than ",
-                 limits::kMaxConfigValues, " values");
-    ELBEAM_CHECK(depth <= limits::kMaxConfigDepth, ErrorCode::kLimit, where, ": nests deeper than ",
-                 limits::kMaxConfigDepth);
-    return true;
-  };
-  try {
-    return nlohmann::json::parse(text.begin(), text.end(), bound);
-  } catch (const nlohmann::json::exception& error) {
-    fail(ErrorCode::kFormat, where, ": not JSON: ", quoted(error.what(), 200));
-  }
 }
 
 void read_archive_config(const ZipIndex& zip, const std::string& path, CheckpointData& data) {

@@ -3,6 +3,7 @@
 #include "archive/checkpoint.hpp"
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "model/gpt2.hpp"
 #include "model/initialisation_draws.hpp"
 #include "runtime/script_engine.hpp"
 
@@ -26,6 +27,8 @@ const char* format_name(CheckpointFormat format) {
       return "fairseq checkpoint (legacy)";
     case CheckpointFormat::kElbeamArchive:
       return "elbeam archive";
+    case CheckpointFormat::kHuggingFace:
+      return "Hugging Face folder";
   }
   return "unknown";
 }
@@ -132,6 +135,8 @@ LoadedModel load_model(const LoadOptions& options) {
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
   loaded.info.source_format = format_name(checkpoint->format());
   loaded.info.parameters = count_parameters(*checkpoint);
+  if (checkpoint->format() == CheckpointFormat::kHuggingFace)
+    checkpoint = model::gpt2_as_fairseq(std::move(checkpoint));
   loaded.info.initialisation_draws =
       model::initialisation_draws(checkpoint->config(), checkpoint->tensors());
   loaded.source = load_dictionary(options.source_dictionary_path, *checkpoint, "dict.src.txt");
