@@ -84,7 +84,7 @@ TEST(Safetensors, LengthsThatDoNotFit) {
 }
 
 TEST(Safetensors, HeadersThatAreNone) {
-  for (const char* text : {"[]", "  {}", "{", "{}x", "{\"a\": }", "{\"a\": 1e999}", "\xff\xfe"}) {
+  for (const char* text : {"[]", "  {}", "{ ", "{}x", "{\"a\": }", "{\"a\": 1e999}", "\xff\xfe"}) {
     EXPECT_TRUE(rejected(safetensors(text, ""), ErrorCode::kFormat, "header")) << text;
   }
   EXPECT_TRUE(rejected(safetensors(R"({"a": 1})", ""), ErrorCode::kFormat, "expected dtype"));
