@@ -154,7 +154,7 @@ TEST(Safetensors, AnyDamageIsAnErrorOrHarmless) {
   const std::string whole = safetensors(header.dump(), std::string(24, 'x'));
   std::mt19937 rng(5);
   int read = 0, refused_count = 0;
-  for (int round = 0; round < 3000; ++round) {
+  for (int round = 0; round < 1000; ++round) {
     std::string bytes = whole;
     for (auto n = 1 + rng() % 3; n > 0; --n)
       bytes[rng() % bytes.size()] = static_cast<char>(rng() % 256);
@@ -177,8 +177,8 @@ TEST(Safetensors, AnyDamageIsAnErrorOrHarmless) {
       ++refused_count;
     }
   }
-  EXPECT_GT(read, 100);
-  EXPECT_GT(refused_count, 1000);
+  EXPECT_GT(read, 30);
+  EXPECT_GT(refused_count, 300);
 }
 
 }  // namespace
