@@ -198,6 +198,80 @@ TEST_P(Architectures, KnownTokensEqualStock) {
   }
 }
 
+// A state that has no pass over known tokens: force() goes step by step.
+class StepsOnly : public DecodeState {
+ public:
+  explicit StepsOnly(std::unique_ptr<DecodeState> state) : state_(std::move(state)) {}
+  void step(const StepInput& input, const StepOutput& output) override {
+    state_->step(input, output);
+  }
+
+ private:
+  std::unique_ptr<DecodeState> state_;
+};
+
+TEST(KnownTokens, StepByStepGivesTheSame) {
+  const Family family = read_family("bart");
+  const SourceBatch batch = batch_of(family);
+  const auto model = load(family, kWays[0]);
+  const auto vocab = usize(model->vocab_size());
+  StepsOnly state(model->start(batch, {1, 20, 1.0, true}));
+  const auto width = usize(batch.padded_length);
+  ForcedInput input;
+  ForcedOutput output;
+  std::vector<std::vector<float>> scores, weights;
+  for (const Sentence& sentence : family.sentences) {
+    input.tokens.emplace_back(sentence.input);
+    input.targets.emplace_back(sentence.input);
+    scores.emplace_back(sentence.input.size());
+    weights.emplace_back(sentence.input.size() * width);
+  }
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    output.target_log_probs.emplace_back(scores[s]);
+    output.attention.emplace_back(weights[s]);
+  }
+  std::vector<float> last(scores.size() * vocab);
+  output.last_log_probs = last;
+  force(state, model->vocab_size(), input, output);
+  for (std::size_t s = 0; s < scores.size(); ++s) {
+    const Sentence& sentence = family.sentences[s];
+    for (std::size_t t = 0; t < sentence.input.size(); ++t) {
+      EXPECT_NEAR(static_cast<double>(scores[s][t]),
+                  sentence.log_probs[t][usize(sentence.input[t])], 1e-4);
+      expect_close(std::span(weights[s]).subspan(t * width), sentence.attention[t], DType::kFp32,
+                   "attention");
+    }
+    expect_close(std::span(last).subspan(s * vocab, vocab), sentence.log_probs.back(), DType::kFp32,
+                 "last");
+  }
+}
+
+TEST(KnownTokens, InputThatDoesNotFitIsRefused) {
+  const Family family = read_family("lm_gpt");
+  const auto model = load(family, kWays[0]);
+  const std::int64_t vocab = model->vocab_size();
+  const auto refused = [&](const ForcedInput& input, const ForcedOutput& output) {
+    const auto state = model->start({{{2}}, 1}, {1, 3, 1.0, false});
+    try {
+      force(*state, vocab, input, output);
+    } catch (const Error& error) {
+      return error.code() == ErrorCode::kUsage;
+    }
+    return false;
+  };
+  const std::vector<std::int64_t> two{2, 5}, four{2, 5, 6, 7}, outside{5, vocab};
+  std::vector<float> room(4);
+  EXPECT_FALSE(refused({{two}, {two}}, {{room}}));
+  EXPECT_TRUE(refused({}, {}));
+  EXPECT_TRUE(refused({{{}}, {}}, {}));
+  EXPECT_TRUE(refused({{two}, {four}}, {{room}}));
+  EXPECT_TRUE(refused({{two}, {outside}}, {{room}}));
+  EXPECT_TRUE(refused({{two}, {two}}, {})) << "no room for the scores";
+  EXPECT_TRUE(refused({{two}, {}}, {{}, room, {}})) << "too little room for the last ones";
+  EXPECT_TRUE(refused({{two, two}, {}}, {})) << "more sentences than the batch";
+  EXPECT_TRUE(refused({{four}, {}}, {})) << "more tokens than steps";
+}
+
 // A prompt of four known tokens, then steps with two rows a sentence.
 TEST_P(Architectures, StepsGoOnBehindKnownTokensAtAnyTemperature) {
   const Family family = read_family(GetParam());
