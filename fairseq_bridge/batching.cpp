@@ -72,13 +72,15 @@ std::vector<std::int64_t> filter_by_size(const GenerationDataset& dataset,
     (fits ? kept : ignored).push_back(index);
   }
   if (ignored.empty()) return kept;
-  const std::string max_positions = python_pair(size_limits.source, size_limits.target);
+  const auto shown = [&](std::int64_t source, std::int64_t target) {
+    return size_limits.one_side ? std::to_string(source) : python_pair(source, target);
+  };
+  const std::string max_positions = shown(size_limits.source, size_limits.target);
   const std::int64_t first = ignored.front();
-  ELBEAM_CHECK(
-      size_limits.skip_invalid, ErrorCode::kModel, "Size of sample #", first,
-      " is invalid (=", python_pair(dataset.source_size(first), dataset.target_size(first)),
-      ") since max_positions=", max_positions,
-      ", skip this example with --skip-invalid-size-inputs-valid-test");
+  ELBEAM_CHECK(size_limits.skip_invalid, ErrorCode::kModel, "Size of sample #", first,
+               " is invalid (=", shown(dataset.source_size(first), dataset.target_size(first)),
+               ") since max_positions=", max_positions,
+               ", skip this example with --skip-invalid-size-inputs-valid-test");
   std::string ids;
   for (std::size_t i = 0; i < std::min<std::size_t>(ignored.size(), 10); ++i) {
     ids += (i == 0 ? "" : ", ") + std::to_string(ignored[i]);

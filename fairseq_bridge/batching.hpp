@@ -20,6 +20,7 @@ std::vector<std::int64_t> pair_order(const GenerationDataset& dataset, bool shuf
 struct SizeLimits {
   std::int64_t source = 1024;
   std::int64_t target = 1024;
+  bool one_side = false;      // sentences have no targets, and messages tell one number
   bool skip_invalid = false;  // --skip-invalid-size-inputs-valid-test
 };
 

@@ -154,9 +154,6 @@ class Evaluation {
 };
 
 void evaluate(const EvalLmOptions& options) {
-  for (const Quirk quirk : options.warn_about) {
-    fairseq_log(LogLevel::kWarning, kLogger, std::string(quirk_row(quirk).warning));
-  }
   LoadOptions load = options.load;
   load.target_dictionary_path =
       (std::filesystem::path(first_data_path(options.data)) / "dict.txt").string();

@@ -28,15 +28,13 @@ Exit codes: 0 done; 2 wrong options; 3 input or model rejected; 4 out of memory 
 
 // eval_lm.py takes "subword_nmt", what a bare --remove-bpe gives, for the mark itself. No token
 // ends with that, so fairseq then joins nothing.
-std::optional<std::string> bpe_mark(const ParsedFlags& flags, Compat compat,
-                                    std::vector<Quirk>& met) {
+std::optional<std::string> bpe_mark(const ParsedFlags& flags, QuirkLog& quirks) {
   if (!flags.given("--post-process")) return std::nullopt;
   const std::string symbol = flags.text("--post-process").value();
   ELBEAM_CHECK(symbol == "subword_nmt" || symbol == "@@ ", ErrorCode::kUsage,
                "--post-process=", symbol, " is not implemented (expected subword_nmt or '@@ ')");
   if (symbol == "@@ ") return "@@";
-  met.push_back(Quirk::kEvalLmBpeMark);
-  return has_quirk(compat, Quirk::kEvalLmBpeMark) ? symbol : "@@";
+  return quirks.meets(Quirk::kEvalLmBpeMark) ? symbol : "@@";
 }
 
 MonolingualOptions sample_options(const ParsedFlags& flags, const EvalLmOptions& options) {
@@ -104,9 +102,9 @@ EvalLmCommand parse_eval_lm(const std::vector<std::string>& arguments) {
   check_device(flags);
   check_targets(flags);
   EvalLmOptions& options = command.options;
-  const Compat compat = read_compat(flags);
-  options.results_to_log = compat != Compat::kFixed;
-  options.load = read_load_options(flags);
+  QuirkLog quirks = read_compat(flags);
+  options.results_to_log = quirks.compat() != Compat::kFixed;
+  options.load = read_load_options(flags, quirks);
   options.data = flags.data();
   options.subset = flags.text("--gen-subset").value();
   if (const auto impl = flags.text("--dataset-impl")) {
@@ -118,10 +116,10 @@ EvalLmCommand parse_eval_lm(const std::vector<std::string>& arguments) {
   options.samples = sample_options(flags, options);
   options.batch = batch_limits(flags);
   read_shards(flags, options);
-  options.statistics.bpe_mark = bpe_mark(flags, compat, options.warn_about);
+  options.statistics.bpe_mark = bpe_mark(flags, quirks);
   options.statistics.word_probs = flags.flag("--output-word-probs");
   options.statistics.word_stats = flags.flag("--output-word-stats");
-  options.progress_bar = read_output_options(flags).progress_bar;
+  options.progress_bar = read_output_options(flags, quirks).progress_bar;
   return command;
 }
 

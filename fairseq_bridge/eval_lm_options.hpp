@@ -28,7 +28,6 @@ struct EvalLmOptions {
   LmStatisticsOptions statistics;
   bool progress_bar = true;
   bool results_to_log = false;    // stock's only place for them: standard error
-  std::vector<Quirk> warn_about;  // quirks of --compat that the options run into
 };
 
 enum class EvalLmAction { kEvaluate, kHelp, kVersion };

@@ -18,7 +18,13 @@ from fairseq import options
 from fairseq.registry import REGISTRIES
 from fairseq.tasks import TASK_REGISTRY  # noqa: F401  (fills the registry)
 
-TASKS = ("translation", "language_modeling")
+TASKS = (
+    "translation",
+    "language_modeling",
+    "multilingual_translation",
+    "translation_multi_simple_epoch",
+    "translation_from_pretrained_bart",
+)
 
 
 def actions(argv):

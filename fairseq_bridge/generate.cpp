@@ -1,5 +1,7 @@
 #include "fairseq_bridge/generate.hpp"
 
+#include <elbeam/random.hpp>
+
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "fairseq_bridge/batching.hpp"
@@ -45,7 +47,7 @@ OutputFile open_output(const GenerateOptions& options) {
 
 // The batches that this process translates, in fairseq's order.
 std::vector<std::vector<std::int64_t>> plan_batches(const Generator& generator,
-                                                    const GenerateJob& job) {
+                                                    const GenerateJob& job, QuirkLog& quirks) {
   const GenerateOptions& options = job.options;
   SizeLimits size_limits = job.task.size_limits(generator.model_info());
   size_limits.skip_invalid = options.skip_invalid_size;
@@ -54,19 +56,53 @@ std::vector<std::vector<std::int64_t>> plan_batches(const Generator& generator,
   ELBEAM_CHECK(!order.empty(), ErrorCode::kModel, "no sentence of ", options.task.data.subset,
                " is left to translate (", job.dataset.size(), " in the data)");
   auto batches = batch_by_size(job.dataset, order, options.batch);
-  if (ssize(batches.back().size()) % options.batch.multiple != 0) {
-    if (has_quirk(options.compat, Quirk::kDropRaggedLastBatch)) {
-      batches.pop_back();
-    } else if (options.compat == Compat::kFixed) {
-      fairseq_log(LogLevel::kWarning, kLogger,
-                  std::string(quirk_row(Quirk::kDropRaggedLastBatch).warning));
-    }
+  if (ssize(batches.back().size()) % options.batch.multiple != 0 &&
+      quirks.meets(Quirk::kDropRaggedLastBatch)) {
+    batches.pop_back();
   }
   std::vector<std::vector<std::int64_t>> own;
   for (std::int64_t i = options.shard; i < ssize(batches.size()); i += options.shards) {
     own.push_back(std::move(batches[usize(i)]));
   }
   return own;
+}
+
+// The main branch indexes a table of the batch's size by the sentences' numbers.
+void check_diverse_batch(const std::vector<Sentence>& rows, QuirkLog& quirks) {
+  for (const Sentence& row : rows) {
+    if (row.id >= ssize(rows.size())) return quirks.fails_at(Quirk::kDiversityIndexesIds);
+  }
+}
+
+std::vector<SentenceResult> answer(const Generator& generator, const GenerateJob& job,
+                                   const std::vector<Sentence>& rows, RandomStream& random) {
+  const GenerateOptions& options = job.options;
+  if (options.score_reference) {
+    ScoreRequest request = job.task.score_request(rows, options.request);
+    request.attention = needs_attention(options.output);
+    return generator.score(request);
+  }
+  GenerateRequest request = job.task.request(rows, options.request);
+  request.attention = needs_attention(options.output) || options.search.coverage_penalty > 0;
+  request.random = &random;
+  return generator.generate(request, options.search);
+}
+
+// torch's generator as it is when fairseq decodes its first batch: building the models has drawn
+// from it, and so has opening the data.
+RandomStream random_stream(const Generator& generator, const GenerateOptions& options) {
+  RandomStream random(options.seed);
+  if (options.search.strategy != Strategy::kSampling) return random;
+  const auto draws = generator.model_info().initialisation_draws;
+  if (!draws) {
+    fairseq_log(
+        LogLevel::kWarning, kLogger,
+        "samples are not those of fairseq: how many random numbers it draws while it builds "
+        "this architecture is not known");
+  }
+  constexpr std::int64_t kDrawsOfDataIterator = 2;
+  random.skip(static_cast<std::uint64_t>(draws.value_or(0) + kDrawsOfDataIterator));
+  return random;
 }
 
 void log_totals(const Totals& totals) {
@@ -139,22 +175,27 @@ void write_statistics(const Generator& generator, const GenerateOptions& options
 void translate_dataset(const Generator& generator, const GenerateJob& job, OutputFile& output) {
   const GenerateOptions& options = job.options;
   const std::int64_t pad = job.task.source_dictionary().special().pad;
-  const auto batches = plan_batches(generator, job);
+  QuirkLog quirks = options.quirks;
+  const auto batches = plan_batches(generator, job, quirks);
   std::int64_t planned = 0;
   for (const auto& batch : batches) planned += ssize(batch.size());
   ResultLines lines(options.output, {job.task.source_dictionary(), job.task.target_dictionary(),
                                      job.dataset.has_targets(), job.task.hidden_tokens()});
   ELBEAM_CHECK(options.request.prefix_size <= 0 || job.dataset.has_targets(), ErrorCode::kUsage,
                "--prefix-size needs references, and the data has none");
+  ELBEAM_CHECK(!options.score_reference || job.dataset.has_targets(), ErrorCode::kUsage,
+               "--score-reference needs references, and the data has none");
   Totals totals;
+  RandomStream random = random_stream(generator, options);
   {
     const DecodingScope scope;
     ProgressBar progress(planned, options.output.progress_bar);
     for (const auto& batch : batches) {
-      const std::vector<Sentence> rows = collate(job.dataset, batch, pad);
-      const GenerateRequest request = job.task.request(rows, options.request);
+      const std::vector<Sentence> rows =
+          collate(job.dataset, batch, {pad, options.output.replace_unk.has_value()});
+      if (options.search.strategy == Strategy::kDiverseBeam) check_diverse_batch(rows, quirks);
       const Clock::time_point start = Clock::now();
-      const auto results = generator.generate(request, options.search);
+      const auto results = answer(generator, job, rows, random);
       totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
       for (std::size_t i = 0; i < rows.size(); ++i) {
         output.append(lines.add(rows[i], results[i].hypotheses));
@@ -170,13 +211,15 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
   write_statistics(generator, options);
 }
 
-void run_generate(const GenerateOptions& options) {
-  for (const Quirk quirk : options.warn_about) {
-    fairseq_log(LogLevel::kWarning, kLogger, std::string(quirk_row(quirk).warning));
-  }
+void run_generate(const GenerateOptions& wanted) {
+  GenerateOptions options = wanted;
   const std::unique_ptr<Task> task = make_task(options.task);
   LoadOptions load = options.load;
   task->complete(load);
+  if (options.suppress_path) {
+    options.search.suppressed_sequences =
+        read_suppressed(*options.suppress_path, task->target_dictionary());
+  }
   fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
   const Generator generator(load);
   const std::unique_ptr<GenerationDataset> dataset = task->load_split();

@@ -21,14 +21,16 @@ struct GenerateOptions {
   TaskOptions task;
   BatchLimits batch;
   OutputOptions output;
-  Compat compat = Compat::kFixed;
+  QuirkLog quirks{Compat::kFixed};  // what the options have met so far
   bool skip_invalid_size = false;
   RequestOptions request;
-  std::int64_t shards = 1;                // --distributed-world-size
-  std::int64_t shard = 0;                 // --distributed-rank
-  std::uint32_t shuffle_seed = 2;         // --seed + 1
-  std::optional<std::string> stats_path;  // "-": stderr
-  std::vector<Quirk> warn_about;          // quirks of `compat` that the options run into
+  std::int64_t shards = 1;                   // --distributed-world-size
+  std::int64_t shard = 0;                    // --distributed-rank
+  std::uint64_t seed = 1;                    // --seed
+  std::uint32_t shuffle_seed = 2;            // --seed + 1
+  std::optional<std::string> stats_path;     // "-": stderr
+  std::optional<std::string> suppress_path;  // --suppress: forbidden sequences, one a line
+  bool score_reference = false;
 };
 
 enum class Action { kGenerate, kHelp, kVersion };

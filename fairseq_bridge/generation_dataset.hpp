@@ -32,6 +32,10 @@ class GenerationDataset {
   virtual std::vector<std::int64_t> source(std::int64_t index) const = 0;
   virtual std::vector<std::int64_t> target(std::int64_t index) const = 0;  // has_targets() only
 
+  // The lines themselves (src.get_original_text). Throws Error(kUsage): only raw data has them.
+  virtual std::string source_text(std::int64_t index) const = 0;
+  virtual std::string target_text(std::int64_t index) const = 0;  // has_targets() only
+
   // fairseq's dataset.ordered_indices() under numpy.random.seed(seed).
   virtual std::vector<std::int64_t> ordered_indices(std::uint32_t seed) const = 0;
 

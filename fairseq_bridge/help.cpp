@@ -5,6 +5,7 @@
 
 #include <boost/program_options.hpp>
 
+#include <algorithm>
 #include <set>
 #include <sstream>
 #include <string>
@@ -64,15 +65,25 @@ bool is_elbeams(const FlagSpec& spec) {
   return false;
 }
 
+bool belongs_to_translation(const FlagSpec& spec) {
+  return spec.condition == "task=translation" || spec.condition.starts_with("task=translation,");
+}
+
 void add_all(po::options_description& group, const ToolFlags& tool, Origin origin,
              FlagStatus status) {
   // Conditional options may have several rows.
   std::set<std::string_view> seen(tool.absent.begin(), tool.absent.end());
-  for (const FlagSpec* spec : tool_specs(tool)) {
+  const auto specs = tool_specs(tool);
+  for (const FlagSpec* spec : specs) {
     if (is_elbeams(*spec) != (origin == Origin::kElbeam)) continue;
     const FlagPolicy& policy = flag_policy(spec->name, tool);
-    const bool other_task = spec->condition == "task=language_modeling";
-    if (other_task && status == FlagStatus::kImplemented) continue;  // translation's row is shown
+    // Of an option that several tasks have the row of translation is shown.
+    if (spec->condition.starts_with("task=") && !belongs_to_translation(*spec) &&
+        std::any_of(specs.begin(), specs.end(), [&](const FlagSpec* other) {
+          return other->name == spec->name && belongs_to_translation(*other);
+        })) {
+      continue;
+    }
     if (policy.status == status && seen.insert(spec->name).second) add(group, *spec, policy);
   }
 }

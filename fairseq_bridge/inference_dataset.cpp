@@ -28,6 +28,14 @@ std::vector<std::int64_t> InferenceDataset::target(std::int64_t) const {
   fail(ErrorCode::kInternal, "lines to translate have no targets");
 }
 
+std::string InferenceDataset::source_text(std::int64_t index) const {
+  return lines_[usize(index)].words;
+}
+
+std::string InferenceDataset::target_text(std::int64_t) const {
+  fail(ErrorCode::kInternal, "lines to translate have no targets");
+}
+
 std::vector<std::int64_t> InferenceDataset::ordered_indices(std::uint32_t seed) const {
   if (order_ == InferenceOrder::kByLength) return pair_order(*this, /*shuffle=*/true, seed);
   std::vector<std::int64_t> indices(lines_.size());

@@ -4,6 +4,7 @@
 
 #include "fairseq_bridge/generation_dataset.hpp"
 
+#include <string>
 #include <vector>
 
 namespace elbeam::fairseq {
@@ -17,6 +18,7 @@ class InferenceDataset final : public GenerationDataset {
   struct Line {
     std::vector<std::int64_t> sample;  // Task::inference_sample().source
     std::int64_t size = 0;             // tokens of the encoded line, eos included
+    std::string words;                 // the encoded line itself
   };
 
   InferenceDataset(std::vector<Line> lines, InferenceOrder order);
@@ -27,6 +29,8 @@ class InferenceDataset final : public GenerationDataset {
   std::int64_t target_size(std::int64_t index) const override;
   std::vector<std::int64_t> source(std::int64_t index) const override;
   std::vector<std::int64_t> target(std::int64_t index) const override;
+  std::string source_text(std::int64_t index) const override;
+  std::string target_text(std::int64_t index) const override;
   std::vector<std::int64_t> ordered_indices(std::uint32_t seed) const override;
   bool sorts_rows() const noexcept override { return order_ == InferenceOrder::kByLength; }
 

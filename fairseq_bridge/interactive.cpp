@@ -1,5 +1,7 @@
 #include "fairseq_bridge/interactive.hpp"
 
+#include <elbeam/random.hpp>
+
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "fairseq_bridge/batching.hpp"
@@ -53,7 +55,12 @@ class Session {
         output_(output),
         lines_(job.options.output, {job.task.source_dictionary(), job.task.target_dictionary(),
                                     /*has_targets=*/false, job.task.hidden_tokens()}),
-        size_limits_(job.task.size_limits(job.generator.model_info())) {
+        size_limits_(job.task.size_limits(job.generator.model_info())),
+        random_(job.options.seed) {
+    if (job.options.search.strategy == Strategy::kSampling) {
+      const auto draws = job.generator.model_info().initialisation_draws;
+      random_.skip(static_cast<std::uint64_t>(draws.value_or(0)));
+    }
     size_limits_.skip_invalid = job.options.skip_invalid_size;
   }
 
@@ -61,9 +68,12 @@ class Session {
     Block block = encode(lines);
     const InferenceDataset dataset(std::move(block.lines), job_.task.inference_order());
     const auto order = filter_by_size(dataset, dataset.ordered_indices(kShuffleSeed), size_limits_);
+    random_.skip(2);  // fairseq opens an iterator over the data for each block
     std::vector<std::string> results(lines.size());  // of each line; "" where it was skipped
     for (const auto& batch : batch_by_size(dataset, order, job_.options.batch)) {
-      translate_batch(collate(dataset, batch, job_.task.source_dictionary().special().pad),
+      translate_batch(collate(dataset, batch,
+                              {job_.task.source_dictionary().special().pad,
+                               job_.options.output.replace_unk.has_value()}),
                       block.constraints, results);
     }
     for (const std::string& result : results) output_.append(result);
@@ -94,15 +104,19 @@ class Session {
   }
 
   InferenceDataset::Line encode_source(std::int64_t id, const std::string& line) const {
-    Tokens tokens = job_.task.source_dictionary().encode_line(lines_.encode(line));
+    std::string words = lines_.encode(line);
+    Tokens tokens = job_.task.source_dictionary().encode_line(words);
     const std::int64_t size = ssize(tokens.size());
-    return {job_.task.inference_sample(id, std::move(tokens)).source, size};
+    return {job_.task.inference_sample(id, std::move(tokens)).source, size, std::move(words)};
   }
 
   void translate_batch(std::vector<Sentence> rows,
                        const std::vector<std::vector<Tokens>>& constraints,
                        std::vector<std::string>& results) {
     GenerateRequest request = job_.task.request(rows, {});
+    request.random = &random_;
+    request.attention =
+        needs_attention(job_.options.output) || job_.options.search.coverage_penalty > 0;
     if (!constraints.empty()) {
       for (const Sentence& row : rows) request.constraints.push_back(constraints[usize(row.id)]);
     }
@@ -129,6 +143,7 @@ class Session {
   OutputFile& output_;
   ResultLines lines_;
   SizeLimits size_limits_;
+  RandomStream random_;        // what fairseq's CPU generator would give
   std::int64_t first_id_ = 0;  // of the block
   double seconds_ = 0.0;
 };
@@ -161,15 +176,16 @@ void translate_lines(const InteractiveJob& job, LineReader& input, OutputFile& o
 
 namespace {
 
-void translate(const InteractiveOptions& options) {
-  for (const Quirk quirk : options.warn_about) {
-    fairseq_log(LogLevel::kWarning, kLogger, std::string(quirk_row(quirk).warning));
-  }
+void translate(InteractiveOptions options) {
   // Opened first: a wrong name must not cost the time to load a model.
   LineReader input(options.input);
   const std::unique_ptr<Task> task = make_task(options.task);
   LoadOptions load = options.load;
   task->complete(load);
+  if (options.suppress_path) {
+    options.search.suppressed_sequences =
+        read_suppressed(*options.suppress_path, task->target_dictionary());
+  }
   fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
   const Generator generator(load);
   if (options.constraints) {

@@ -18,7 +18,7 @@ Of the folder DATA-BIN only the dictionaries are read. The options and the outpu
 C-, H-, D-, P-) are those of fairseq-interactive. Results go to standard output after each block of
 --buffer-size lines, log lines to standard error.
 
-Exit codes: 0 done; 2 wrong options; 3 input or model rejected; 4 out of memory or no such device;
+Exit codes: 0 done; 1 fairseq fails here (--compat); 2 wrong options; 3 input or model rejected; 4 out of memory or no such device;
 130, 143 interrupted; 70 internal error.
 
 )";
@@ -61,18 +61,27 @@ InteractiveCommand parse_interactive(const std::vector<std::string>& arguments) 
   refuse_what_is_not_built(flags, interactive_flags());
   check_device(flags);
   InteractiveOptions& options = command.options;
-  const Compat compat = read_compat(flags);
+  QuirkLog& quirks = options.quirks = read_compat(flags);
   options.load = read_load_options(flags);
-  options.search = read_search_options(flags, compat, options.warn_about);
-  options.task = read_task_options(flags);
+  options.search = read_search_options(flags, quirks);
+  options.task = read_task_options(flags, quirks);
   options.buffer_size = std::max<std::int64_t>(required_int(flags, "--buffer-size"), 1);
   options.batch = batch_limits(flags, options.buffer_size);
-  options.output = read_output_options(flags);
+  options.output = read_output_options(flags, quirks);
   options.output.quiet = false;  // fairseq-interactive reads neither
   options.output.results_path.reset();
   options.input = flags.text("--input").value();
   options.skip_invalid_size = flags.flag("--skip-invalid-size-inputs-valid-test");
+  options.seed = static_cast<std::uint64_t>(read_seed(flags));
+  options.suppress_path = flags.text("--suppress");
+  options.load.lm_path.clear();  // fairseq-interactive does not read it
   read_constraints(flags, options);
+  if (options.output.alignment == PrintAlignment::kSoft) {
+    quirks.fails_at(Quirk::kInteractiveSoftAlignmentFails);
+  }
+  if (options.task.name == "language_modeling" && needs_attention(options.output)) {
+    quirks.fails_at(Quirk::kLanguageModelAlignmentFails);
+  }
   return command;
 }
 

@@ -9,6 +9,7 @@
 #include "fairseq_bridge/task.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,8 +24,10 @@ struct InteractiveOptions {
   std::string input = "-";       // --input
   std::int64_t buffer_size = 1;  // lines a block
   bool skip_invalid_size = false;
-  bool constraints = false;       // --constraints: what follows a TAB must occur in the output
-  std::vector<Quirk> warn_about;  // quirks of --compat that the options run into
+  std::uint64_t seed = 1;           // --seed
+  bool constraints = false;         // --constraints: what follows a TAB must occur in the output
+  QuirkLog quirks{Compat::kFixed};  // what the options have met so far
+  std::optional<std::string> suppress_path;  // --suppress: forbidden sequences, one a line
 };
 
 enum class InteractiveAction { kTranslate, kHelp, kVersion };

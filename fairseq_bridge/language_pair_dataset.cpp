@@ -38,6 +38,17 @@ std::vector<std::int64_t> between(const std::vector<std::int64_t>& before,
 
 }  // namespace
 
+std::vector<std::int64_t> with_source_tokens(const PairTokens& tokens,
+                                             std::vector<std::int64_t> source, std::int64_t eos) {
+  if (tokens.source_eos) {
+    ELBEAM_CHECK(!source.empty() && source.back() == eos, ErrorCode::kModel,
+                 "a source sentence does not end with eos, which --encoder-langtok puts its token "
+                 "in the place of");
+    source.back() = *tokens.source_eos;
+  }
+  return between(tokens.before_source, std::move(source), tokens.after_source);
+}
+
 std::string LanguagePair::dictionary_path(const std::string& language) const {
   return (fs::path(folder) / concat("dict.", language, ".txt")).string();
 }
@@ -118,13 +129,7 @@ std::vector<std::int64_t> LanguagePairDataset::source(std::int64_t index) const 
     if (ssize(tokens.size()) > *keep_) tokens.resize(usize(*keep_));
     tokens.push_back(eos_);
   }
-  if (tokens_.source_eos) {
-    ELBEAM_CHECK(!tokens.empty() && tokens.back() == eos_, ErrorCode::kModel, "source sentence ",
-                 index,
-                 " does not end with eos, which --encoder-langtok puts its token in place of");
-    tokens.back() = *tokens_.source_eos;
-  }
-  return between(tokens_.before_source, std::move(tokens), tokens_.after_source);
+  return with_source_tokens(tokens_, std::move(tokens), eos_);
 }
 
 std::vector<std::int64_t> LanguagePairDataset::target(std::int64_t index) const {

@@ -50,6 +50,11 @@ struct PairTokens {
   bool shuffle = false;  // sentences of equal lengths come in an order drawn with the seed
 };
 
+// A source with the tokens of the task; `eos` is what source_eos may stand for. Throws
+// Error(kModel) for a source that does not end with it.
+std::vector<std::int64_t> with_source_tokens(const PairTokens& tokens,
+                                             std::vector<std::int64_t> source, std::int64_t eos);
+
 struct PairDictionaries {
   const text::Dictionary& source;
   const text::Dictionary& target;
@@ -74,6 +79,8 @@ class LanguagePairDataset final : public GenerationDataset {
   // Throws Error(kModel) for a source that does not end with eos where a task replaces it.
   std::vector<std::int64_t> source(std::int64_t index) const override;
   std::vector<std::int64_t> target(std::int64_t index) const override;
+  std::string source_text(std::int64_t index) const override { return sources_->text(index); }
+  std::string target_text(std::int64_t index) const override { return targets_->text(index); }
   std::vector<std::int64_t> ordered_indices(std::uint32_t seed) const override;
 
  private:

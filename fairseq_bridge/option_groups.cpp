@@ -4,24 +4,105 @@
 #include "base/checked_math.hpp"
 #include "text/post_process.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
 #include <limits>
+#include <sstream>
+#include <system_error>
 
 namespace elbeam::fairseq {
 namespace {
 
-DataOptions data_options(const ParsedFlags& flags) {
-  DataOptions data;
-  data.data = flags.data();
-  data.subset = flags.text("--gen-subset").value();
-  data.source_lang = flags.text("--source-lang");
-  data.target_lang = flags.text("--target-lang");
-  if (const auto impl = flags.text("--dataset-impl")) {
-    data.impl = parse_dataset_impl(*impl).value();
+// utils.split_paths: ':' separates, unless the text holds a URL, where '|' does.
+std::vector<std::string> split_paths(const std::string& paths) {
+  const char separator = paths.find("://") == std::string::npos ? ':' : '|';
+  std::vector<std::string> parts;
+  std::istringstream stream(paths);
+  for (std::string part; std::getline(stream, part, separator);) parts.push_back(part);
+  ELBEAM_CHECK(!parts.empty() && std::find(parts.begin(), parts.end(), "") == parts.end() &&
+                   paths.back() != separator,
+               ErrorCode::kUsage, quoted(paths), " has an empty path");
+  return parts;
+}
+
+// checkpoint_utils.get_maybe_sharded_checkpoint_filename of the only shard.
+std::string checkpoint_file(std::string name, const std::string& suffix) {
+  for (std::size_t at = 0; (at = name.find(".pt", at)) != std::string::npos;) {
+    name.insert(at, suffix);
+    at += suffix.size() + 3;
   }
-  data.truncate_source = flags.flag("--truncate-source");
-  data.max_source_positions = required_int(flags, "--max-source-positions");
-  data.max_target_positions = required_int(flags, "--max-target-positions");
-  return data;
+  const std::string sharded =
+      name.substr(0, name.size() - std::min<std::size_t>(3, name.size())) + "-shard0.pt";
+  std::error_code error;
+  return std::filesystem::exists(sharded, error) ? sharded : name;
+}
+
+// FairseqTask.build_generator: which search the flags ask for.
+Strategy read_strategy(const ParsedFlags& flags) {
+  const bool sampling = flags.flag("--sampling");
+  const bool match_source_len = flags.flag("--match-source-len");
+  const std::int64_t groups = required_int(flags, "--diverse-beam-groups");
+  const double rate = flags.real("--diversity-rate").value();
+  const int asked_for = static_cast<int>(sampling) + static_cast<int>(groups > 0) +
+                        static_cast<int>(match_source_len) + static_cast<int>(rate > 0);
+  ELBEAM_CHECK(asked_for <= 1, ErrorCode::kUsage,
+               "Provided Search parameters are mutually exclusive. (--sampling, "
+               "--diverse-beam-groups, --match-source-len, --diversity-rate)");
+  for (const char* name : {"--sampling-topk", "--sampling-topp"}) {
+    const double value = python_float(flags.text(name).value()).value();
+    ELBEAM_CHECK(value < 0 || sampling, ErrorCode::kUsage, name, " requires --sampling");
+  }
+  if (sampling) return Strategy::kSampling;
+  if (groups > 0) return Strategy::kDiverseBeam;
+  if (match_source_len) return Strategy::kLengthConstrained;
+  return rate > -1 ? Strategy::kDiverseSiblings : Strategy::kBeam;
+}
+
+void read_strategy_options(const ParsedFlags& flags, QuirkLog& quirks, SearchOptions& search) {
+  search.strategy = read_strategy(flags);
+  search.diverse_groups = required_int(flags, "--diverse-beam-groups");
+  search.diverse_strength = flags.real("--diverse-beam-strength").value();
+  search.sampling_topk = required_int(flags, "--sampling-topk");
+  search.sampling_topp = flags.real("--sampling-topp").value();
+  if (search.strategy == Strategy::kDiverseSiblings) {
+    search.diversity_rate = flags.real("--diversity-rate").value();
+  }
+  if (search.strategy == Strategy::kDiverseBeam) {
+    search.diverse_cumulative = quirks.meets(Quirk::kDiversityCumulates);
+    ELBEAM_CHECK(search.beam % search.diverse_groups == 0, ErrorCode::kUsage,
+                 "DiverseBeamSearch requires --beam to be divisible by the number of groups, got ",
+                 search.beam, " and ", search.diverse_groups);
+  }
+  if (search.strategy == Strategy::kLengthConstrained) {
+    quirks.meets(Quirk::kMatchedLengthIsFree);
+    search.source_length_counts_eos = quirks.meets(Quirk::kSourceLengthCountsEos);
+  }
+  ELBEAM_CHECK(search.strategy != Strategy::kSampling || search.nbest == search.beam,
+               ErrorCode::kUsage, "--sampling requires --nbest to be equal to --beam, got ",
+               search.nbest, " and ", search.beam);
+}
+
+// Options that only elbeam has.
+void read_own_search_options(const ParsedFlags& flags, SearchOptions& search) {
+  search.patience = flags.real("--beam-patience").value();
+  search.coverage_penalty = flags.real("--coverage-penalty").value();
+  search.repetition_penalty = flags.real("--repetition-penalty").value();
+  if (const auto kind = flags.text("--early-stopping")) {
+    search.early_stopping = *kind == "exact";
+    search.heuristic_stopping = *kind == "heuristic";
+  }
+}
+
+void read_replace_unk(const ParsedFlags& flags, QuirkLog& quirks, OutputOptions& output) {
+  if (!flags.given("--replace-unk")) return;
+  output.replace_unk = flags.text("--replace-unk").value_or("");
+  // The value of the bare flag, which is meant for no file.
+  if (*output.replace_unk == flags.spec("--replace-unk").constant &&
+      !quirks.meets(Quirk::kReplaceUnkFile)) {
+    output.replace_unk = "";
+  }
+  output.replace_unk_fails = quirks.meets(Quirk::kReplaceUnkFails);
 }
 
 // The options of --bpe exist only with the encodings that have them.
@@ -74,6 +155,11 @@ std::optional<text::TokenizerOptions> tokenizer_options(const ParsedFlags& flags
 
 }  // namespace
 
+bool needs_attention(const OutputOptions& options) noexcept {
+  return options.alignment != PrintAlignment::kNone ||
+         (options.replace_unk && !options.replace_unk_fails);
+}
+
 std::int64_t required_int(const ParsedFlags& flags, std::string_view name) {
   return flags.integer(name).value();
 }
@@ -82,17 +168,24 @@ LoadOptions read_load_options(const ParsedFlags& flags) {
   LoadOptions load;
   const auto path = flags.text("--path");
   ELBEAM_CHECK(path.has_value(), ErrorCode::kUsage, "--path required for generation!");
-  load.model_path = *path;
-  const bool has_url = path->find("://") != std::string::npos;
-  ELBEAM_CHECK(path->find(has_url ? '|' : ':') == std::string::npos, ErrorCode::kUsage, "--path ",
-               *path, ": ensembles of several models are not supported yet");
-  if (const auto suffix = flags.text("--checkpoint-suffix"); suffix && !suffix->empty()) {
-    // checkpoint_utils.get_maybe_sharded_checkpoint_filename
-    for (std::size_t at = 0; (at = load.model_path.find(".pt", at)) != std::string::npos;) {
-      load.model_path.insert(at, *suffix);
-      at += suffix->size() + 3;
-    }
+  ELBEAM_CHECK(required_int(flags, "--checkpoint-shard-count") == 1, ErrorCode::kUsage,
+               "--checkpoint-shard-count above 1 is not supported: the parts need fairscale to be "
+               "put together; save the model in one file");
+  const std::string suffix = flags.text("--checkpoint-suffix").value_or("");
+  for (const std::string& name : split_paths(*path)) {
+    const std::string file = checkpoint_file(name, suffix);
+    (load.model_path.empty() ? load.model_path : load.ensemble_paths.emplace_back()) = file;
   }
+  if (const auto lm_path = flags.text("--lm-path")) {
+    load.lm_path = *lm_path;
+    load.lm_weight = flags.real("--lm-weight").value();
+    ELBEAM_CHECK(std::isfinite(load.lm_weight), ErrorCode::kUsage,
+                 "--lm-weight must be finite, got ", load.lm_weight);
+    load.lm_dictionary_path =
+        (std::filesystem::path(first_data_path(flags.data())) / "dict.txt").string();
+  }
+  load.half_weights = flags.flag("--fp16") || flags.flag("--memory-efficient-fp16");
+  load.model_overrides = flags.text("--model-overrides").value();
   load.engine = *flags.text("--engine") == "native" ? Engine::kNative : Engine::kTorchScript;
   const std::string attention = *flags.text("--attention");
   load.attention = attention == "el"    ? Attention::kEl
@@ -106,8 +199,7 @@ LoadOptions read_load_options(const ParsedFlags& flags) {
   return load;
 }
 
-SearchOptions read_search_options(const ParsedFlags& flags, Compat compat,
-                                  std::vector<Quirk>& met) {
+SearchOptions read_search_options(const ParsedFlags& flags, QuirkLog& quirks) {
   SearchOptions search;
   search.beam = required_int(flags, "--beam");
   search.nbest = required_int(flags, "--nbest");
@@ -118,12 +210,14 @@ SearchOptions read_search_options(const ParsedFlags& flags, Compat compat,
   search.normalize_scores = !flags.flag("--unnormalized");
   search.unk_penalty = flags.real("--unkpen").value();
   search.temperature = flags.real("--temperature").value();
-  if (required_int(flags, "--no-repeat-ngram-size") > 0) {
-    ELBEAM_CHECK(has_quirk(compat, Quirk::kNgramBlockingIgnored), ErrorCode::kUsage,
-                 "--no-repeat-ngram-size is not supported yet; fairseq ignores it on the CPU, and "
-                 "so does --compat fairseq-main");
-    met.push_back(Quirk::kNgramBlockingIgnored);
+  if (const std::int64_t size = required_int(flags, "--no-repeat-ngram-size");
+      size > 0 && !quirks.meets(Quirk::kNgramBlockingIgnored)) {
+    search.no_repeat_ngram_size = size;
   }
+  if (search.nbest > search.beam) quirks.meets(Quirk::kNbestAboveBeam);
+  if (search.max_len_a != 0) quirks.meets(Quirk::kPaddedMaxLen);
+  read_strategy_options(flags, quirks, search);
+  read_own_search_options(flags, search);
   search.validate();
   return search;
 }
@@ -142,7 +236,7 @@ BatchLimits read_batch_limits(const ParsedFlags& flags) {
   return batch;
 }
 
-OutputOptions read_output_options(const ParsedFlags& flags) {
+OutputOptions read_output_options(const ParsedFlags& flags, QuirkLog& quirks) {
   OutputOptions output;
   if (flags.given("--post-process")) {
     output.post_process = flags.text("--post-process");
@@ -156,21 +250,34 @@ OutputOptions read_output_options(const ParsedFlags& flags) {
   output.quiet = flags.flag("--quiet");
   output.json = flags.flag("--json");
   output.sacrebleu = flags.flag("--sacrebleu");
+  if (const auto kind = flags.text("--print-alignment")) {
+    output.alignment = *kind == "soft" ? PrintAlignment::kSoft : PrintAlignment::kHard;
+  }
+  read_replace_unk(flags, quirks, output);
   const auto log_format = flags.text("--log-format");
   output.progress_bar = log_format ? *log_format == "tqdm" : !flags.flag("--no-progress-bar");
   return output;
 }
 
-TaskOptions read_task_options(const ParsedFlags& flags) {
-  TaskOptions task;
-  task.name = flags.text("--task").value();
-  task.data = data_options(flags);
-  task.bart_hub = flags.flag("--bart-hub");
-  return task;
+std::vector<std::vector<std::int64_t>> read_suppressed(const std::string& path,
+                                                       const text::Dictionary& dictionary) {
+  std::vector<std::vector<std::int64_t>> sequences;
+  const auto lines = open_raw_dataset(path, dictionary);
+  for (std::int64_t i = 0; i < lines->size(); ++i) {
+    sequences.push_back(lines->tokens(i));
+    sequences.back().pop_back();  // eos
+    ELBEAM_CHECK(!sequences.back().empty(), ErrorCode::kFormat, path, ": line ", i + 1,
+                 " is empty");
+    const auto& words = sequences.back();
+    ELBEAM_CHECK(std::find(words.begin(), words.end(), dictionary.special().unk) == words.end(),
+                 ErrorCode::kFormat, path, ": line ", i + 1,
+                 " has a word that is not in the target dictionary");
+  }
+  return sequences;
 }
 
-Compat read_compat(const ParsedFlags& flags) {
-  return parse_compat(flags.text("--compat").value()).value();
+QuirkLog read_compat(const ParsedFlags& flags) {
+  return QuirkLog(parse_compat(flags.text("--compat").value()).value());
 }
 
 std::int64_t read_seed(const ParsedFlags& flags) {

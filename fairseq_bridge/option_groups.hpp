@@ -19,6 +19,8 @@
 
 namespace elbeam::fairseq {
 
+enum class PrintAlignment { kNone, kHard, kSoft };
+
 struct OutputOptions {
   std::optional<std::string> post_process;          // --post-process / --remove-bpe
   std::optional<text::BpeOptions> bpe;              // --bpe
@@ -28,28 +30,44 @@ struct OutputOptions {
   bool json = false;
   bool progress_bar = true;  // where stderr is a terminal
   bool sacrebleu = false;    // only silences a warning
+  PrintAlignment alignment = PrintAlignment::kNone;
+  // --replace-unk: a file of word pairs, or "" to copy source words.
+  std::optional<std::string> replace_unk;
+  bool replace_unk_fails = false;  // stops at the first <unk>, as fairseq does
+  bool steps = false;              // --print-step
 };
+
+// Whether hypotheses need attention to be printed.
+bool needs_attention(const OutputOptions& options) noexcept;
 
 // An integer option that has a default.
 std::int64_t required_int(const ParsedFlags& flags, std::string_view name);
 
-// --path, --engine, --attention, --dtype, --threads, --checkpoint-suffix ...
+// --path, --engine, --attention, --dtype, --threads, --checkpoint-suffix, --lm-path ...
 LoadOptions read_load_options(const ParsedFlags& flags);
 
-// --beam, --lenpen ... Quirks of --compat that the flags meet are appended to `met`.
-SearchOptions read_search_options(const ParsedFlags& flags, Compat compat, std::vector<Quirk>& met);
+// --beam, --lenpen, the strategy ... (not --suppress, which needs the dictionary).
+SearchOptions read_search_options(const ParsedFlags& flags, QuirkLog& quirks);
 
 // --task, the folder, languages, and what the task has besides.
-TaskOptions read_task_options(const ParsedFlags& flags);
+TaskOptions read_task_options(const ParsedFlags& flags, QuirkLog& quirks);
+
+// --prefix-size and how batches are padded.
+RequestOptions read_request_options(const ParsedFlags& flags);
 
 // --max-tokens, --batch-size, --required-batch-size-multiple.
 BatchLimits read_batch_limits(const ParsedFlags& flags);
 
 // --post-process, --bpe, --quiet, --results-path ...
-OutputOptions read_output_options(const ParsedFlags& flags);
+OutputOptions read_output_options(const ParsedFlags& flags, QuirkLog& quirks);
+
+// --suppress: lines of target words that may not be generated. Throws Error(kIo, kFormat) with file
+// and line: an empty line, a word that is not in the dictionary.
+std::vector<std::vector<std::int64_t>> read_suppressed(const std::string& path,
+                                                       const text::Dictionary& dictionary);
 
 // --compat.
-Compat read_compat(const ParsedFlags& flags);
+QuirkLog read_compat(const ParsedFlags& flags);
 
 // --seed, as torch and numpy take it.
 std::int64_t read_seed(const ParsedFlags& flags);

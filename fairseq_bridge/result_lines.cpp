@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "fairseq_bridge/alignment.hpp"
 #include "text/post_process.hpp"
 #include "text/python_format.hpp"
 
@@ -10,6 +11,18 @@
 #include <algorithm>
 
 namespace elbeam::fairseq {
+
+// What is printed of one sentence.
+struct ResultTexts {
+  std::string source;
+  std::string target;
+  std::string notes;                     // lines before the hypotheses
+  std::vector<std::string> words;        // of each hypothesis, after --post-process
+  std::vector<std::string> detokenized;  // the same after --bpe
+  std::vector<std::string> alignments;   // with --print-alignment
+  bool steps = false;                    // --print-step
+};
+
 namespace {
 
 std::string position_scores_line(const Hypothesis& hypothesis) {
@@ -26,16 +39,7 @@ std::vector<std::int64_t> without(std::vector<std::int64_t> tokens, std::int64_t
   return tokens;
 }
 
-// What is printed of one sentence.
-struct Texts {
-  std::string source;
-  std::string target;
-  std::string notes;                     // lines before the hypotheses
-  std::vector<std::string> words;        // of each hypothesis, after --post-process
-  std::vector<std::string> detokenized;  // the same after --bpe
-};
-
-std::string fairseq_lines(std::int64_t id, const Texts& texts, bool has_target,
+std::string fairseq_lines(std::int64_t id, const ResultTexts& texts, bool has_target,
                           const std::vector<Hypothesis>& hypotheses) {
   std::string lines = concat("S-", id, "\t", texts.source, "\n");
   if (has_target) lines += concat("T-", id, "\t", texts.target, "\n");
@@ -46,11 +50,13 @@ std::string fairseq_lines(std::int64_t id, const Texts& texts, bool has_target,
     lines += concat("H-", id, "\t", score, "\t", texts.words[i], "\n");
     lines += concat("D-", id, "\t", score, "\t", texts.detokenized[i], "\n");
     lines += concat("P-", id, "\t", position_scores_line(hypotheses[i]), "\n");
+    if (!texts.alignments.empty()) lines += concat("A-", id, "\t", texts.alignments[i], "\n");
+    if (texts.steps) lines += concat("I-", id, "\t", hypotheses[i].tokens.size(), "\n");
   }
   return lines;
 }
 
-std::string json_line(std::int64_t id, const Texts& texts, bool has_target,
+std::string json_line(std::int64_t id, const ResultTexts& texts, bool has_target,
                       const std::vector<Hypothesis>& hypotheses) {
   nlohmann::json json{{"id", id}, {"source", texts.source}};
   if (has_target) json["target"] = texts.target;
@@ -65,6 +71,7 @@ std::string json_line(std::int64_t id, const Texts& texts, bool has_target,
                                   {"score", static_cast<double>(to_base_2(hypotheses[i].score))},
                                   {"tokens", hypotheses[i].tokens},
                                   {"positional_scores", positional}});
+    if (!texts.alignments.empty()) json["hypotheses"].back()["alignment"] = texts.alignments[i];
   }
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -82,7 +89,11 @@ ResultLines::ResultLines(const OutputOptions& options, const ResultSymbols& symb
       scorer_(target_dictionary_.special()),
       hidden_(symbols.hidden),
       has_targets_(symbols.has_targets) {
-  if (options.post_process && has_targets_) word_ids_ = target_dictionary_;
+  if (options.replace_unk) {
+    replaced_words_ =
+        options.replace_unk->empty() ? WordMap() : load_word_map(*options.replace_unk);
+  }
+  if ((options.post_process || options.replace_unk) && has_targets_) word_ids_ = target_dictionary_;
 }
 
 std::string ResultLines::detokenize(const std::string& text) const {
@@ -99,9 +110,46 @@ std::string ResultLines::target_words(const std::vector<std::int64_t>& tokens,
   return post_processed(target_dictionary_.string(tokens, escape_unk, hidden_));
 }
 
+std::string ResultLines::hypothesis_words(const Sentence& sentence,
+                                          const Hypothesis& hypothesis) const {
+  const SpecialTokens special = target_dictionary_.special();
+  const bool has_unk = std::find(hypothesis.tokens.begin(), hypothesis.tokens.end(), special.unk) !=
+                       hypothesis.tokens.end();
+  if (!replaced_words_ || !has_unk) return target_words(hypothesis.tokens, /*escape_unk=*/false);
+  ELBEAM_CHECK(!options_.replace_unk_fails, ErrorCode::kFairseqFails,
+               "fairseq fails here: sentence ", sentence.id, ": ",
+               quirk_row(Quirk::kReplaceUnkFails).fairseq_does);
+  return with_words_replaced(sentence, hypothesis);
+}
+
+// Each <unk> gets its word before sub-words are joined: afterwards words are no longer tokens.
+std::string ResultLines::with_words_replaced(const Sentence& sentence,
+                                             const Hypothesis& hypothesis) const {
+  const SpecialTokens special = target_dictionary_.special();
+  const auto aligned = aligned_source_words({sentence.source, hypothesis, special});
+  std::string words;
+  for (std::size_t i = 0; i < hypothesis.tokens.size(); ++i) {
+    const std::int64_t token = hypothesis.tokens[i];
+    const bool hidden = std::find(hidden_.begin(), hidden_.end(), token) != hidden_.end();
+    if (hidden || token == special.eos || token == special.bos) continue;
+    if (!words.empty()) words += ' ';
+    words += token == special.unk && aligned[i]
+                 ? replacement(sentence.source_text, *aligned[i], *replaced_words_)
+                 : target_dictionary_.symbol(token);
+  }
+  return post_processed(words);
+}
+
+std::string ResultLines::alignment_text(const Sentence& sentence,
+                                        const Hypothesis& hypothesis) const {
+  const AlignedPair pair{sentence.source, hypothesis, target_dictionary_.special()};
+  return options_.alignment == PrintAlignment::kHard ? hard_alignment_text(pair)
+                                                     : soft_alignment_text(pair);
+}
+
 void ResultLines::count(const Sentence& sentence, const std::vector<std::int64_t>& tokens,
                         const std::string& target_text, const std::string& hypothesis_text) {
-  if (!options_.post_process) {
+  if (!options_.post_process && !replaced_words_) {
     scorer_.add(without(sentence.target, target_dictionary_.special().pad), tokens);
     return;
   }
@@ -118,7 +166,7 @@ std::string ResultLines::add_interactive(const Sentence& sentence,
                                          const std::vector<Hypothesis>& hypotheses,
                                          const InteractiveLines& extra) {
   const std::int64_t pad = target_dictionary_.special().pad;
-  Texts texts;
+  ResultTexts texts;
   texts.source = post_processed(source_dictionary_.string(without(sentence.source, pad)));
   texts.notes =
       concat("W-", sentence.id, "\t", text::python_fixed(extra.seconds, 3), "\tseconds\n");
@@ -126,26 +174,36 @@ std::string ResultLines::add_interactive(const Sentence& sentence,
     texts.notes += concat("C-", sentence.id, "\t",
                           post_processed(target_dictionary_.string(constraint)), "\n");
   }
-  for (const Hypothesis& hypothesis : hypotheses) {
-    texts.words.push_back(target_words(hypothesis.tokens, /*escape_unk=*/false));
-    texts.detokenized.push_back(detokenize(texts.words.back()));
-  }
+  add_hypotheses(sentence, hypotheses, texts);
   return options_.json ? json_line(sentence.id, texts, /*has_target=*/false, hypotheses)
                        : fairseq_lines(sentence.id, texts, /*has_target=*/false, hypotheses);
 }
 
+void ResultLines::add_hypotheses(const Sentence& sentence,
+                                 const std::vector<Hypothesis>& hypotheses,
+                                 ResultTexts& texts) const {
+  for (const Hypothesis& hypothesis : hypotheses) {
+    texts.words.push_back(hypothesis_words(sentence, hypothesis));
+    texts.detokenized.push_back(detokenize(texts.words.back()));
+    if (options_.alignment != PrintAlignment::kNone) {
+      texts.alignments.push_back(alignment_text(sentence, hypothesis));
+    }
+  }
+}
+
 std::string ResultLines::add(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses) {
   const std::int64_t pad = target_dictionary_.special().pad;
-  Texts texts;
-  texts.source =
-      detokenize(post_processed(source_dictionary_.string(without(sentence.source, pad))));
+  ResultTexts texts;
+  texts.steps = options_.steps;
+  texts.source = detokenize(
+      replaced_words_ ? sentence.source_text
+                      : post_processed(source_dictionary_.string(without(sentence.source, pad))));
   if (has_targets_) {
-    texts.target = detokenize(target_words(without(sentence.target, pad), /*escape_unk=*/true));
+    texts.target = detokenize(
+        replaced_words_ ? sentence.target_text
+                        : target_words(without(sentence.target, pad), /*escape_unk=*/true));
   }
-  for (const Hypothesis& hypothesis : hypotheses) {
-    texts.words.push_back(target_words(hypothesis.tokens, /*escape_unk=*/false));
-    texts.detokenized.push_back(detokenize(texts.words.back()));
-  }
+  add_hypotheses(sentence, hypotheses, texts);
   if (has_targets_ && !hypotheses.empty()) {
     count(sentence, hypotheses.front().tokens, texts.target, texts.detokenized.front());
   }

@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "fairseq_bridge/language_model_task.hpp"
 #include "fairseq_bridge/pair_task.hpp"
 #include "fairseq_bridge/row_order.hpp"
 
@@ -58,8 +59,19 @@ GenerateRequest Task::request(const std::vector<Sentence>& rows,
   return request;
 }
 
+ScoreRequest Task::score_request(const std::vector<Sentence>& rows,
+                                 const RequestOptions& options) const {
+  const GenerateRequest generation = request(rows, options);
+  ScoreRequest request;
+  request.batch = generation.batch;
+  for (const Sentence& row : rows) request.targets.push_back(row.target);
+  request.start_token = generation.start_token ? generation.start_token : generation.end_token;
+  return request;
+}
+
 std::vector<Sentence> collate(const GenerationDataset& dataset,
-                              const std::vector<std::int64_t>& batch, std::int64_t pad) {
+                              const std::vector<std::int64_t>& batch,
+                              const CollateOptions& options) {
   std::vector<Sentence> unsorted;
   std::vector<std::int64_t> lengths;
   for (const std::int64_t id : batch) {
@@ -67,8 +79,12 @@ std::vector<Sentence> collate(const GenerationDataset& dataset,
     sentence.id = id;
     sentence.source = dataset.source(id);
     if (dataset.has_targets()) sentence.target = dataset.target(id);
+    if (options.texts) {
+      sentence.source_text = dataset.source_text(id);
+      if (dataset.has_targets()) sentence.target_text = dataset.target_text(id);
+    }
     lengths.push_back(std::count_if(sentence.source.begin(), sentence.source.end(),
-                                    [pad](std::int64_t token) { return token != pad; }));
+                                    [&](std::int64_t token) { return token != options.pad; }));
     unsorted.push_back(std::move(sentence));
   }
   if (!dataset.sorts_rows()) return unsorted;
@@ -81,6 +97,14 @@ std::vector<Sentence> collate(const GenerationDataset& dataset,
 
 std::unique_ptr<Task> make_task(const TaskOptions& options) {
   if (options.name == "translation") return make_translation_task(options);
+  if (options.name == "language_modeling") return make_language_model_task(options);
+  if (options.name == "multilingual_translation") return make_multilingual_task(options);
+  if (options.name == "translation_multi_simple_epoch") {
+    return make_multi_simple_epoch_task(options);
+  }
+  if (options.name == "translation_from_pretrained_bart") {
+    return make_pretrained_bart_task(options);
+  }
   fail(ErrorCode::kUsage, "--task ", options.name, " is not supported yet");
 }
 

@@ -8,6 +8,7 @@
 #include "fairseq_bridge/generation_dataset.hpp"
 #include "fairseq_bridge/inference_dataset.hpp"
 #include "fairseq_bridge/language_pair_dataset.hpp"
+#include "fairseq_bridge/monolingual_dataset.hpp"
 #include "text/dictionary.hpp"
 
 #include <cstdint>
@@ -18,13 +19,26 @@
 
 namespace elbeam::fairseq {
 
+// Language tokens and dictionaries of the tasks over several languages.
+struct MultilingualOptions {
+  std::vector<std::string> lang_pairs;         // --lang-pairs en-de,de-en
+  std::vector<std::string> langs;              // --langs, or the lines of --lang-dict
+  std::optional<std::string> encoder_langtok;  // "src", "tgt"
+  bool decoder_langtok = false;
+  bool replace_bos_eos = false;  // --lang-tok-replacing-bos-eos
+  bool mbart_style = false;      // --lang-tok-style mbart: [en] instead of __en__
+  bool keep_inference_langtok = false;
+  bool prepend_bos = false;  // --prepend-bos
+  // Instead of dict.LANGUAGE.txt.
+  std::optional<std::string> source_dictionary;
+  std::optional<std::string> target_dictionary;
+};
+
 struct TaskOptions {
   std::string name = "translation";  // --task
   DataOptions data;
-  std::vector<std::string> lang_pairs;         // --lang-pairs en-de,de-en
-  std::vector<std::string> langs;              // --langs
-  std::optional<std::string> encoder_langtok;  // "src", "tgt"
-  bool decoder_langtok = false;
+  MultilingualOptions languages;
+  MonolingualOptions blocks;  // of language_modeling
   bool bart_hub = false;  // the convention of fairseq's BARTHubInterface, which no fairseq task has
 };
 
@@ -65,6 +79,11 @@ class Task {
   // for a prefix_size without targets.
   GenerateRequest request(const std::vector<Sentence>& rows, const RequestOptions& options) const;
 
+  // The same for --score-reference: the targets are given. `rows` have targets. Throws
+  // Error(kUnsupported) where a language model would read other tokens than the target's.
+  virtual ScoreRequest score_request(const std::vector<Sentence>& rows,
+                                     const RequestOptions& options) const;
+
   // Symbols that are not printed besides bos and eos (fairseq's symbols_to_strip_from_output).
   virtual std::vector<std::int64_t> hidden_tokens() const { return {}; }
 
@@ -82,9 +101,15 @@ class Task {
 // not take together, kIo and kFormat for the dictionaries.
 std::unique_ptr<Task> make_task(const TaskOptions& options);
 
+struct CollateOptions {
+  std::int64_t pad = 1;
+  bool texts = false;  // fetch the lines themselves, too (--replace-unk)
+};
+
 // language_pair_dataset.collate, or a language model's collater: the sentences of a batch in the
 // order of its rows.
 std::vector<Sentence> collate(const GenerationDataset& dataset,
-                              const std::vector<std::int64_t>& batch, std::int64_t pad);
+                              const std::vector<std::int64_t>& batch,
+                              const CollateOptions& options);
 
 }  // namespace elbeam::fairseq

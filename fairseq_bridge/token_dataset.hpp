@@ -18,6 +18,8 @@ class TokenDataset {
   virtual std::int64_t length(std::int64_t index) const = 0;  // tokens of a sentence
   // Throws Error(kFormat) for an id that is negative or not an integer.
   virtual std::vector<std::int64_t> tokens(std::int64_t index) const = 0;
+  // The line itself. Throws Error(kUsage): only raw data has lines.
+  virtual std::string text(std::int64_t index) const;
 };
 
 // prefix.idx and prefix.bin in the format of fairseq/data/indexed_dataset.py:MMapIndexedDataset,

@@ -22,6 +22,8 @@ const char* error_code_name(ErrorCode code) noexcept {
       return "out_of_memory";
     case ErrorCode::kDevice:
       return "device";
+    case ErrorCode::kFairseqFails:
+      return "fairseq_fails";
     case ErrorCode::kInterrupted:
       return "interrupted";
     case ErrorCode::kInternal:
@@ -44,6 +46,8 @@ int exit_code(ErrorCode code) noexcept {
     case ErrorCode::kOutOfMemory:
     case ErrorCode::kDevice:
       return 4;
+    case ErrorCode::kFairseqFails:
+      return 1;
     case ErrorCode::kInterrupted:
       return 130;
     case ErrorCode::kInternal:

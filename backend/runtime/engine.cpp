@@ -5,6 +5,7 @@
 #include "base/checked_math.hpp"
 #include "model/gpt2.hpp"
 #include "model/initialisation_draws.hpp"
+#include "runtime/combined_models.hpp"
 #include "runtime/script_engine.hpp"
 
 #include <nlohmann/json.hpp>
@@ -12,6 +13,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace elbeam::runtime {
 namespace {
@@ -34,9 +36,14 @@ const char* format_name(CheckpointFormat format) {
 }
 
 std::optional<text::Dictionary> load_dictionary(const std::string& path,
+                                                const std::vector<std::string>& extra_symbols,
                                                 const Checkpoint& checkpoint,
                                                 const char* extra_name) {
-  if (!path.empty()) return text::Dictionary::load(path);
+  if (!path.empty()) {
+    auto dictionary = text::Dictionary::load(path);
+    for (const std::string& symbol : extra_symbols) dictionary.add_symbol(symbol);
+    return dictionary;
+  }
   const std::string* content = checkpoint.extra_file(extra_name);
   if (content == nullptr) return std::nullopt;
   return text::Dictionary::parse_full(*content, checkpoint.path() + ":" + extra_name);
@@ -127,10 +134,7 @@ std::unique_ptr<StepModel> load_scripted(const LoadOptions& options, const Check
   return load_script_engine(script);
 }
 
-}  // namespace
-
-LoadedModel load_model(const LoadOptions& options) {
-  options.validate();
+LoadedModel load_single(const LoadOptions& options) {
   LoadedModel loaded;
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
   loaded.info.source_format = format_name(checkpoint->format());
@@ -139,8 +143,10 @@ LoadedModel load_model(const LoadOptions& options) {
     checkpoint = model::gpt2_as_fairseq(std::move(checkpoint));
   loaded.info.initialisation_draws =
       model::initialisation_draws(checkpoint->config(), checkpoint->tensors());
-  loaded.source = load_dictionary(options.source_dictionary_path, *checkpoint, "dict.src.txt");
-  loaded.target = load_dictionary(options.target_dictionary_path, *checkpoint, "dict.tgt.txt");
+  loaded.source = load_dictionary(options.source_dictionary_path, options.extra_symbols,
+                                  *checkpoint, "dict.src.txt");
+  loaded.target = load_dictionary(options.target_dictionary_path, options.extra_symbols,
+                                  *checkpoint, "dict.tgt.txt");
   if (loaded.target) loaded.info.special = loaded.target->special();
   loaded.info.architecture = "transformer";
   if (const auto model = checkpoint->config().find("model");
@@ -157,7 +163,7 @@ LoadedModel load_model(const LoadOptions& options) {
                      options.language_pair, options.model_overrides});
     loaded.info.architecture = native->architecture();
     loaded.info.source_vocab_size = native->source_vocab_size();
-    loaded.native = native.get();
+    loaded.native.push_back(native.get());
     loaded.model = std::move(native);
   }
   loaded.info.target_vocab_size = loaded.model->vocab_size();
@@ -167,6 +173,47 @@ LoadedModel load_model(const LoadOptions& options) {
                    {"source", options.source_dictionary_path, options.model_path});
   check_dictionary(loaded.target, loaded.info.target_vocab_size,
                    {"target", options.target_dictionary_path, options.model_path});
+  return loaded;
+}
+
+// Adds what `other` has to what is known of an ensemble, or of a model and its language model.
+void add_model(LoadedModel& loaded, const LoadedModel& other) {
+  loaded.native.insert(loaded.native.end(), other.native.begin(), other.native.end());
+  loaded.info.parameters += other.info.parameters;
+  auto& draws = loaded.info.initialisation_draws;
+  if (draws && other.info.initialisation_draws) {
+    *draws += *other.info.initialisation_draws;
+  } else {
+    draws.reset();
+  }
+}
+
+}  // namespace
+
+LoadedModel load_model(const LoadOptions& options) {
+  options.validate();
+  LoadedModel loaded = load_single(options);
+  std::vector<std::shared_ptr<StepModel>> models{loaded.model};
+  for (const std::string& path : options.ensemble_paths) {
+    LoadOptions one = options;
+    one.model_path = path;
+    LoadedModel member = load_single(one);
+    models.push_back(member.model);
+    add_model(loaded, member);
+  }
+  if (models.size() > 1) loaded.model = make_ensemble(std::move(models));
+  if (!options.lm_path.empty()) {
+    LoadOptions one = options;
+    one.model_path = options.lm_path;
+    one.source_dictionary_path = one.target_dictionary_path = options.lm_dictionary_path;
+    one.extra_symbols.clear();
+    one.language_pair.clear();
+    const LoadedModel language_model = load_single(one);
+    loaded.model = make_fused_model(loaded.model, language_model.model, options.lm_weight);
+    add_model(loaded, language_model);
+  }
+  loaded.info.max_source_positions = loaded.model->max_source_positions();
+  loaded.info.max_target_positions = loaded.model->max_decoder_positions();
   return loaded;
 }
 

@@ -8,12 +8,14 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace elbeam::runtime {
 
 struct LoadedModel {
   std::shared_ptr<StepModel> model;
-  model::Transformer* native = nullptr;  // the same object, where the native engine runs it
+  // The models that the native engine runs, of those that `model` is made of.
+  std::vector<model::Transformer*> native;
   std::optional<text::Dictionary>
       source;  // absent: neither a path was given nor does the file have one
   std::optional<text::Dictionary> target;

@@ -75,7 +75,7 @@ Generator::Generator(const LoadOptions& options) : impl_(std::make_unique<Impl>(
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::kOutOfMemory, options.model_path, ": not enough memory to load the model");
   }
-  impl_->counters.engine = impl_->loaded.native != nullptr ? "native" : "torchscript";
+  impl_->counters.engine = !impl_->loaded.native.empty() ? "native" : "torchscript";
 }
 
 Generator::Generator(std::shared_ptr<StepModel> model, const SpecialTokens& special)
@@ -102,6 +102,7 @@ search::DecodeRequest decode_request(const GenerateRequest& wanted, const Search
   request.batch = &wanted.batch;
   request.options = options;
   request.special = special;
+  request.special.eos = wanted.end_token.value_or(special.eos);
   request.prefix_tokens = wanted.prefix_tokens;
   request.constraints = wanted.constraints;
   request.allowed_tokens = wanted.allowed_tokens;
@@ -226,16 +227,20 @@ Statistics Generator::statistics() const {
     const std::lock_guard<std::mutex> lock(impl_->mutex);
     result = impl_->counters;
   }
-  if (impl_->loaded.native == nullptr) return result;
-  const model::CacheReport report = impl_->loaded.native->cache_report();
+  if (impl_->loaded.native.empty()) return result;
   result.isa = kernels::isa_name(kernels::active_isa());
-  result.cross_attention = attention::kind_name(report.cross_kind);
-  result.self_attention = attention::kind_name(report.self_kind);
-  result.cross_cache_bytes = report.cross_bytes;
-  result.self_cache_bytes = report.self_bytes;
-  result.cross_cache_bytes_mha_copied = report.cross_bytes_copied;
-  result.cross_cache_bytes_mha_shared = report.cross_bytes_shared;
-  result.cross_cache_bytes_el = report.cross_bytes_el;
+  for (const model::Transformer* native : impl_->loaded.native) {
+    const model::CacheReport report = native->cache_report();
+    if (native == impl_->loaded.native.front()) {
+      result.cross_attention = attention::kind_name(report.cross_kind);
+      result.self_attention = attention::kind_name(report.self_kind);
+    }
+    result.cross_cache_bytes += report.cross_bytes;
+    result.self_cache_bytes += report.self_bytes;
+    result.cross_cache_bytes_mha_copied += report.cross_bytes_copied;
+    result.cross_cache_bytes_mha_shared += report.cross_bytes_shared;
+    result.cross_cache_bytes_el += report.cross_bytes_el;
+  }
   return result;
 }
 

@@ -22,9 +22,11 @@ using test::throws;
 
 // The table of the manual: a script that acts on the exit status depends on it.
 const std::vector<std::pair<ErrorCode, int>> kExitCodes = {
-    {ErrorCode::kUsage, 2},         {ErrorCode::kIo, 3},          {ErrorCode::kFormat, 3},
-    {ErrorCode::kIntegrity, 3},     {ErrorCode::kLimit, 3},       {ErrorCode::kUnsupported, 3},
-    {ErrorCode::kModel, 3},         {ErrorCode::kOutOfMemory, 4}, {ErrorCode::kDevice, 4},
+    {ErrorCode::kUsage, 2},         {ErrorCode::kIo, 3},
+    {ErrorCode::kFormat, 3},        {ErrorCode::kIntegrity, 3},
+    {ErrorCode::kLimit, 3},         {ErrorCode::kUnsupported, 3},
+    {ErrorCode::kModel, 3},         {ErrorCode::kOutOfMemory, 4},
+    {ErrorCode::kDevice, 4},        {ErrorCode::kFairseqFails, 1},
     {ErrorCode::kInterrupted, 130}, {ErrorCode::kInternal, 70}};
 
 TEST(Error, ExitCodesAndNames) {

@@ -77,7 +77,7 @@ class CommandLine(unittest.TestCase):
             2, run("d", "--path", "m", "--task", "x"), "argument --task: invalid choice: 'x'"
         )
         self.assert_fails(
-            2, run("d", "--path", "m", "--sampling"), "--sampling is not supported yet"
+            2, run("d", "--path", "m", "--resume"), "--resume is not supported yet"
         )
         self.assert_fails(
             2, run("d", "--path", "m", "--dtype", "bf16"), "--dtype bf16 is not supported yet"

@@ -46,6 +46,9 @@ struct GenerateRequest {
   AllowedTokens allowed_tokens;  // strategy kPrefixConstrained
   // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
   std::optional<std::int64_t> start_token;
+  // What ends a hypothesis instead of the dictionary's eos (SequenceGenerator's argument eos);
+  // hypotheses start from it, too, unless start_token is set.
+  std::optional<std::int64_t> end_token;
   bool attention = false;  // fill Hypothesis::attention
   // Where kSampling draws from; its state goes on from batch to batch. Not to be shared by threads.
   RandomStream* random = nullptr;
@@ -62,7 +65,9 @@ struct ScoreRequest {
   bool attention = false;  // fill Hypothesis::attention
 };
 
-// Counters since the generator was made. Byte figures are peaks over batches.
+// Counters since the generator was made. Byte figures are peaks over batches, summed over the
+// models of an ensemble and its language model; the names of the attentions are those of the first
+// model.
 struct Statistics {
   std::int64_t sentences = 0;
   std::int64_t source_tokens = 0;     // eos included
@@ -92,9 +97,9 @@ struct ModelInfo {
   std::int64_t target_vocab_size = 0;
   std::int64_t max_source_positions = 0;
   std::int64_t max_target_positions = 0;
-  std::int64_t parameters = 0;  // tied tensors counted once
-  // Draws that fairseq's building of this model makes between setting its seed and decoding, see
-  // random.hpp. Nothing: not known for this architecture.
+  std::int64_t parameters = 0;  // tied tensors counted once; of all models together
+  // Draws that fairseq's building of these models makes between setting its seed and decoding, see
+  // random.hpp. Nothing: not known for an architecture.
   std::optional<std::int64_t> initialisation_draws;
 };
 

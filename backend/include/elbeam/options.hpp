@@ -103,6 +103,16 @@ struct LoadOptions {
   // Dictionaries dict.<lang>.txt of the data; empty: the archive's own (checkpoints carry none).
   std::string source_dictionary_path;
   std::string target_dictionary_path;
+  // Symbols that a task adds behind those of both dictionaries: fairseq's language tokens.
+  std::vector<std::string> extra_symbols;
+  // Further models; probabilities are averaged in each step (fairseq: --path a.pt:b.pt). They need
+  // the same dictionaries, nothing else needs to be the same.
+  std::vector<std::string> ensemble_paths;
+  // Shallow fusion with a language model over the target dictionary; empty: none. lm_weight times
+  // its log-probabilities are added to the model's.
+  std::string lm_path;
+  std::string lm_dictionary_path;
+  double lm_weight = 0.0;
   Engine engine = Engine::kNative;
   Attention attention = Attention::kAuto;
   DType dtype = DType::kFp32;
