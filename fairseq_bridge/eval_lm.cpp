@@ -23,7 +23,8 @@ namespace elbeam::fairseq {
 namespace {
 
 constexpr char kLogger[] = "fairseq_cli.eval_lm";
-constexpr std::uint32_t kShuffleSeed = 2;  // get_batch_iterator: seed + epoch; --seed does not count
+constexpr std::uint32_t kShuffleSeed =
+    2;  // get_batch_iterator: seed + epoch; --seed does not count
 
 using Clock = std::chrono::steady_clock;
 using Indices = std::vector<std::int64_t>;

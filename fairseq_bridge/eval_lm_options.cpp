@@ -104,7 +104,7 @@ EvalLmCommand parse_eval_lm(const std::vector<std::string>& arguments) {
   EvalLmOptions& options = command.options;
   QuirkLog quirks = read_compat(flags);
   options.results_to_log = quirks.compat() != Compat::kFixed;
-  options.load = read_load_options(flags, quirks);
+  options.load = read_load_options(flags);
   options.data = flags.data();
   options.subset = flags.text("--gen-subset").value();
   if (const auto impl = flags.text("--dataset-impl")) {

@@ -27,7 +27,7 @@ struct EvalLmOptions {
   std::int64_t shard = 0;
   LmStatisticsOptions statistics;
   bool progress_bar = true;
-  bool results_to_log = false;    // stock's only place for them: standard error
+  bool results_to_log = false;  // stock's only place for them: standard error
 };
 
 enum class EvalLmAction { kEvaluate, kHelp, kVersion };
