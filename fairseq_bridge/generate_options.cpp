@@ -17,8 +17,8 @@ constexpr std::string_view kUsage =
 The options, the output lines (S-, T-, H-, D-, P-) and the closing score are those of
 fairseq-generate. Results go to standard output, log lines to standard error.
 
-Exit codes: 0 done; 1 fairseq fails here (--compat); 2 wrong options; 3 input or model rejected; 4 out of memory or no such device;
-130, 143 interrupted; 70 internal error.
+Exit codes: 0 done; 1 fairseq fails here (--compat); 2 wrong options; 3 input or model rejected;
+4 out of memory or no such device; 130, 143 interrupted; 70 internal error.
 
 )";
 

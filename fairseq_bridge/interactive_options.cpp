@@ -18,8 +18,8 @@ Of the folder DATA-BIN only the dictionaries are read. The options and the outpu
 C-, H-, D-, P-) are those of fairseq-interactive. Results go to standard output after each block of
 --buffer-size lines, log lines to standard error.
 
-Exit codes: 0 done; 1 fairseq fails here (--compat); 2 wrong options; 3 input or model rejected; 4 out of memory or no such device;
-130, 143 interrupted; 70 internal error.
+Exit codes: 0 done; 1 fairseq fails here (--compat); 2 wrong options; 3 input or model rejected;
+4 out of memory or no such device; 130, 143 interrupted; 70 internal error.
 
 )";
 
