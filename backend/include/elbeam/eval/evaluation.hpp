@@ -12,7 +12,8 @@ namespace elbeam::eval {
 
 struct EvaluationOptions {
   int threads = 1;  // 0: as many as this process may run on
-  // Whether statistics() and segment_score() will be asked for; else memory does not grow.
+  // Whether statistics() and segment_score() will be asked for; else memory does not grow, unless
+  // a metric needs_segments().
   bool keep_segments = false;
 };
 

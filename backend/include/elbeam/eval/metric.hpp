@@ -68,6 +68,11 @@ class Metric {
   // Of the sums, over one segment or many, of what measure() wrote.
   virtual Score score(std::span<const double> sums) const = 0;
 
+  // The score of a corpus from [segments, size()] numbers. It is score() of their sums but for
+  // metrics that need_segments(): those whose reference implementation looks at more than sums.
+  virtual bool needs_segments() const { return false; }
+  virtual Score corpus_score(std::span<const double> statistics) const;
+
   // False where less is better (error rates).
   virtual bool higher_is_better() const { return true; }
 };

@@ -56,13 +56,52 @@ struct WerOptions {
 };
 std::unique_ptr<const Metric> make_wer(const WerOptions& options);
 
+// Google's rouge-score 0.1.2 (Lin 2004): precision, recall, F measure, each the mean over segments;
+// the score is F. Of several references the one with the highest F counts. Lsum: union of longest
+// common subsequences, sentences are lines of the text.
+struct RougeOptions {
+  std::string type = "1";  // 1 to 9, L, Lsum
+  bool stemmer = false;    // nltk's PorterStemmer
+};
+std::unique_ptr<const Metric> make_rouge(const RougeOptions& options);
+
+// The original ROUGE-1.5.5.pl with -a -c 95 -r 1000 and its defaults (-f A, -p 0.5), sentences
+// being lines of the text (SPL format; also what files2rouge and pyrouge make of theirs).
+// Precision, recall and F as the script prints them: means over its 1,000 resamples, which it draws
+// by Perl's random numbers; so do we, and get its averages and intervals (as of Perl 5.20) to all
+// five digits. The score is F. Score.further: the bounds of the intervals.
+struct Rouge155Options {
+  std::string type = "1";  // 1 to 9 (-n), L, W (-w), S and SU (-2, -u)
+  bool stemmer = false;    // -m
+  // Where -m finds adj.exc, adv.exc, noun.exc and verb.exc, WordNet's irregular forms.
+  std::string exceptions_folder = "/usr/share/wordnet";
+  double weight = 1.2;    // of W
+  int skip_distance = 4;  // of S and SU: words between the two; -1: any number
+  int resamples = 1000;   // -r
+};
+std::unique_ptr<const Metric> make_rouge155(const Rouge155Options& options);
+
+// METEOR (Lavie and Agarwal 2007) as nltk 3.10.4's meteor_score over words split at white space:
+// exact matches, Porter stems, synonyms from WordNet 3.0 if its files are there. The mean over
+// segments, 0 to 1; of several references the best counts. Its signature tells about WordNet.
+struct MeteorOptions {
+  // Folder of WordNet's index.* and data.* files; "none": no synonyms; nothing: Debian's
+  // (/usr/share/wordnet of the package wordnet-base) if it is installed.
+  std::optional<std::string> wordnet_folder;
+};
+std::unique_ptr<const Metric> make_meteor(const MeteorOptions& options);
+
 // The options of all of them, and a metric by the name that elbeam-score --metrics gives it: bleu,
-// chrf, chrf++, ter, wer, cer.
+// chrf, chrf++, ter, wer, cer, rouge1 ... rouge9, rougeL, rougeLsum, rouge155-1 ... rouge155-9,
+// rouge155-L, rouge155-W, rouge155-S, rouge155-SU, meteor.
 struct MetricOptions {
+  RougeOptions rouge;        // the type comes from the name
+  Rouge155Options rouge155;  // the same
   BleuOptions bleu;
   ChrfOptions chrf;
   TerOptions ter;
   WerOptions wer;
+  MeteorOptions meteor;
 };
 std::unique_ptr<const Metric> make_metric(const std::string& name, const MetricOptions& options);
 

@@ -1,0 +1,59 @@
+// Words of a text as the two ROUGE implementations see them: runs of a-z and 0-9.
+#pragma once
+
+#include "eval/stemmers.hpp"
+#include "eval/tokenizers.hpp"
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace elbeam::eval {
+
+enum class RougeStemmer {
+  kNone,
+  kNltk,      // rouge-score with use_stemmer
+  kRouge155,  // ROUGE-1.5.5.pl -m
+};
+
+struct RougeTokens {
+  std::vector<std::uint32_t> words;    // of all sentences
+  std::vector<std::size_t> sentences;  // where each begins in `words`, and the end
+
+  std::size_t sentence_count() const { return sentences.size() - 1; }
+  std::span<const std::uint32_t> sentence(std::size_t index) const {
+    return std::span(words).subspan(sentences[index], sentences[index + 1] - sentences[index]);
+  }
+};
+
+struct RougeWords {
+  RougeStemmer stemmer = RougeStemmer::kNone;
+  const ExceptionList* exceptions = nullptr;  // of kRouge155; may be nullptr
+  // Letters beyond ASCII whose lower case is ASCII count, as in Python's lower(); else a byte that
+  // is no ASCII letter or digit separates.
+  bool unicode_lower = false;
+};
+
+// Turns words into numbers that are equal where the stems are. Not thread-safe.
+class RougeTokenizer {
+ public:
+  // A new segment, whose texts have `bytes` in all: numbers begin again.
+  void start(const RougeWords& words, std::size_t bytes);
+
+  // Sentences are the lines of the text; empty lines are left out, lines without a word stay.
+  void tokenize(std::string_view text, RougeTokens& tokens);
+
+ private:
+  void add(std::size_t begin, RougeTokens& tokens);
+  std::string_view stem(std::string_view word);
+
+  RougeWords words_;
+  std::string lower_;  // the words, in lower case, one after the other; never grows in between
+  WordIds ids_;
+  std::unordered_map<std::string, std::string> known_stems_;
+};
+
+}  // namespace elbeam::eval
