@@ -156,7 +156,8 @@ class Meteor final : public Metric {
     if (wordnet_ && !reference.empty()) {
       match(hypothesis, reference, matches, [this](const std::string& word, auto&& offer) {
         offer(word);
-        for (const std::string& synonym : *synonyms(word)) offer(synonym);
+        const Synonyms found = synonyms(word);  // keeps the list alive
+        for (const std::string& synonym : *found) offer(synonym);
       });
     }
     if (matches.empty()) return 0.0;

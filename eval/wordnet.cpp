@@ -75,6 +75,7 @@ WordNet::WordNet(const std::string& folder) {
 // The line of the index that begins with the lemma and a blank, or nothing. Lines are sorted by
 // their bytes, those of the licence, which begin with a blank, first.
 std::string_view WordNet::find(const PartOfSpeech& part, std::string_view lemma) {
+  if (lemma.empty()) return {};
   const std::string_view index = text_of(part.index);
   const std::string key = std::string(lemma) + ' ';
   std::size_t begin = 0;

@@ -5,7 +5,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "cli/score_options.hpp"
-#include "fairseq_bridge/output_file.hpp"
+#include "fairseq_bridge/run_tool.hpp"
 #include "text/python_format.hpp"
 
 #include <nlohmann/json.hpp>
@@ -107,7 +107,8 @@ Evaluation evaluate(const std::string& system, const ScoreOptions& options) {
       metrics.push_back(eval::make_metric(one, options.metrics));
     }
   }
-  Evaluation evaluation(std::move(metrics), {options.threads, options.segments});
+  const bool resample = options.resampling != ScoreOptions::Resampling::kNone;
+  Evaluation evaluation(std::move(metrics), {options.threads, options.segments || resample});
   constexpr std::size_t kSegmentsAtOnce = 4096;
   ParallelTexts texts(system, options);
   std::vector<Segment> segments;
@@ -117,16 +118,69 @@ Evaluation evaluate(const std::string& system, const ScoreOptions& options) {
   return evaluation;
 }
 
-Json score_json(const Evaluation& evaluation, std::size_t index, bool segments) {
+using Results = std::vector<std::vector<eval::ResamplingResult>>;  // [system][metric]
+
+Results resample(const std::vector<Evaluation>& systems, const ScoreOptions& options) {
+  Results results(systems.size());
+  if (options.resampling == ScoreOptions::Resampling::kNone) return results;
+  for (std::size_t m = 0; m < systems.front().metrics(); ++m) {
+    std::vector<eval::SystemStatistics> statistics;
+    for (const Evaluation& system : systems) statistics.push_back(system.statistics(m));
+    const eval::Metric& metric = systems.front().metric(m);
+    auto found = options.resampling == ScoreOptions::Resampling::kPairedRandomization
+                     ? approximate_randomization(metric, statistics, options.resampling_options)
+                     : paired_bootstrap(metric, statistics, options.resampling_options);
+    for (std::size_t s = 0; s < found.size(); ++s) {
+      if (options.resampling == ScoreOptions::Resampling::kConfidence) found[s].p_value.reset();
+      results[s].push_back(found[s]);
+    }
+  }
+  return results;
+}
+
+// What signatures say about it, in sacrebleu's words.
+std::string resampling_signature(const ScoreOptions& options) {
+  if (options.resampling == ScoreOptions::Resampling::kNone) return {};
+  const bool randomization = options.resampling == ScoreOptions::Resampling::kPairedRandomization;
+  return concat(randomization ? "ar:" : "bs:", options.resampling_options.samples,
+                "|seed:", options.resampling_options.seed);
+}
+
+// One system and what is known about it.
+struct Report {
+  const Evaluation& evaluation;
+  const std::vector<eval::ResamplingResult>& resampled;  // empty, or one of each metric
+  const ScoreOptions& options;
+
+  std::string signature(std::size_t metric) const {
+    eval::SignatureContext context = evaluation.context();
+    context.resampling = resampling_signature(options);
+    return evaluation.metric(metric).signature(context);
+  }
+};
+
+Json score_json(const Report& report, std::size_t index) {
+  const Evaluation& evaluation = report.evaluation;
   const eval::Score score = evaluation.score(index);
   Json out;
   out["score"] = score.score;
-  if (score.precision) out["precision"] = *score.precision;
-  if (score.recall) out["recall"] = *score.recall;
-  if (score.fmeasure) out["fmeasure"] = *score.fmeasure;
+  const auto put = [&out](const char* name, const std::optional<double>& value) {
+    if (value) out[name] = *value;
+  };
+  put("precision", score.precision);
+  put("recall", score.recall);
+  put("fmeasure", score.fmeasure);
   for (const eval::NamedValue& one : score.further) out[one.name] = one.value;
-  out["signature"] = evaluation.signature(index);
-  if (segments) {
+  if (!report.resampled.empty()) {
+    const eval::ResamplingResult& resampled = report.resampled[index];
+    put("mean", resampled.mean);
+    put("ci", resampled.half_width);
+    put("low", resampled.low);
+    put("high", resampled.high);
+    put("p_value", resampled.p_value);
+  }
+  out["signature"] = report.signature(index);
+  if (report.options.segments) {
     Json& list = out["segments"] = Json::array();
     for (std::int64_t i = 0; i < evaluation.segments(); ++i) {
       list.push_back(evaluation.segment_score(index, i).score);
@@ -135,47 +189,56 @@ Json score_json(const Evaluation& evaluation, std::size_t index, bool segments) 
   return out;
 }
 
-Json all_json(const Evaluation& evaluation, const ScoreOptions& options) {
+Json all_json(const Report& report) {
   Json out;
   std::size_t index = 0;
-  for (const std::string& name : options.metric_names) {
+  for (const std::string& name : report.options.metric_names) {
     const std::size_t count = metrics_of(name).size();
-    out[name] = score_json(evaluation, index, options.segments);
+    out[name] = score_json(report, index);
     // A group shows its first member's score, and all of them by their own names.
     for (std::size_t i = 0; count > 1 && i < count; ++i) {
-      out[name][evaluation.metric(index + i).name()] =
-          score_json(evaluation, index + i, options.segments);
+      out[name][report.evaluation.metric(index + i).name()] = score_json(report, index + i);
     }
     index += count;
   }
   return out;
 }
 
-std::string table(const Evaluation& evaluation, const ScoreOptions& options) {
+// Percentages get as many digits as sacrebleu prints, fractions of one two more.
+int digits_of(const eval::Metric& metric) {
+  const std::string name = metric.name();
+  const bool percent =
+      name == "BLEU" || name.starts_with("chrF") || name == "TER" || name == "WER" || name == "CER";
+  return percent ? 2 : 4;
+}
+
+std::string table(const Report& report, const std::string& system) {
+  const Evaluation& evaluation = report.evaluation;
   std::string out;
   for (std::size_t i = 0; i < evaluation.metrics(); ++i) {
     const eval::Score score = evaluation.score(i);
+    const int digits = digits_of(evaluation.metric(i));
+    const auto format = [digits](double value) { return text::python_fixed(value, digits); };
     std::string name = evaluation.metric(i).name();
-    name.resize(std::max<std::size_t>(name.size(), 10), ' ');
-    // Scores are percentages or fractions of one; four digits tell the same in both.
-    const bool fraction = score.fmeasure.has_value();
-    std::string value = text::python_fixed(score.score, fraction ? 4 : 2);
+    name.resize(std::max<std::size_t>(name.size(), 12), ' ');
+    std::string value = format(score.score);
     value.insert(0, value.size() < 9 ? 9 - value.size() : 0, ' ');
     out += name + value;
     if (score.precision && score.recall) {
-      out += concat("  (P ", text::python_fixed(*score.precision, 4), ", R ",
-                    text::python_fixed(*score.recall, 4), ")");
+      out += concat("  (P ", format(*score.precision), ", R ", format(*score.recall), ")");
+    }
+    if (!report.resampled.empty()) {
+      const eval::ResamplingResult& one = report.resampled[i];
+      if (one.mean) {
+        out += concat("  (mean ", format(*one.mean), ", 95 % ", format(*one.low), " to ",
+                      format(*one.high), ")");
+      }
+      if (one.p_value) out += "  p = " + text::python_fixed(*one.p_value, 4);
     }
     if (!score.details.empty()) out += "  " + score.details;
-    out += "\n           " + evaluation.signature(i) + "\n";
+    out += "\n             " + report.signature(i) + "\n";
   }
-  return out + concat(evaluation.segments(), " segments of ", options.systems.front(), "\n");
-}
-
-void print(const std::string& text) {
-  auto output = fairseq::OutputFile::standard_output();
-  output.append(text);
-  output.flush();
+  return out + concat(evaluation.segments(), " segments of ", system, "\n");
 }
 
 }  // namespace
@@ -188,22 +251,24 @@ bool asks_for_metrics(const std::vector<std::string>& arguments) {
 
 void run_score_metrics(const std::vector<std::string>& arguments) {
   const ScoreOptions options = parse_score_options(arguments);
-  if (options.help) return print(score_help());
-  if (options.systems.size() == 1) {
-    const Evaluation evaluation = evaluate(options.systems.front(), options);
-    return print(options.json ? all_json(evaluation, options).dump() + "\n"
-                              : table(evaluation, options));
-  }
+  if (options.help) return fairseq::print_text(score_help());
+  std::vector<Evaluation> systems;
+  for (const std::string& system : options.systems) systems.push_back(evaluate(system, options));
+  const Results resampled = resample(systems, options);
   Json all = Json::array();
   std::string tables;
-  for (const std::string& system : options.systems) {
-    ScoreOptions one = options;
-    one.systems = {system};
-    const Evaluation evaluation = evaluate(system, one);
-    all.push_back({{"system", system}, {"metrics", all_json(evaluation, one)}});
-    tables += table(evaluation, one) + "\n";
+  for (std::size_t s = 0; s < systems.size(); ++s) {
+    const Report report{systems[s], resampled[s], options};
+    if (options.json) {
+      all.push_back({{"system", options.systems[s]}, {"metrics", all_json(report)}});
+    } else {
+      tables += (s == 0 ? "" : "\n") + table(report, options.systems[s]);
+    }
   }
-  print(options.json ? Json{{"systems", all}}.dump() + "\n" : tables);
+  if (!options.json) return fairseq::print_text(tables);
+  // One system: its metrics, and nothing around them.
+  const Json json = systems.size() == 1 ? all[0]["metrics"] : Json{{"systems", all}};
+  fairseq::print_text(json.dump() + "\n");
 }
 
 }  // namespace elbeam::cli

@@ -22,6 +22,10 @@ auto files(std::vector<std::string>& target) {
 
 struct Raw {
   ScoreOptions options;
+  bool confidence = false;
+  bool paired_bs = false;
+  bool paired_ar = false;
+  std::int64_t samples = 0;
   std::string metrics;
   std::string format = "auto";
   double smooth_value = 0;
@@ -48,6 +52,18 @@ po::options_description general_flags(Raw& raw) {
       "jsonl: where --ref has its text or list of texts [reference]")(
       "sentence-separator", into(o.system_text.sentence_separator),
       "what stands between sentences of a line, as <n>: for rougeLsum and rouge155");
+  return out;
+}
+
+po::options_description resampling_flags(Raw& raw) {
+  po::options_description out("Significance (several --sys FILE; the first is the baseline)", 100);
+  out.add_options()("confidence", po::bool_switch(&raw.confidence),
+                    "95 % intervals by bootstrap resampling")(
+      "paired-bs", po::bool_switch(&raw.paired_bs),
+      "the same, and p-values by paired bootstrap resampling")(
+      "paired-ar", po::bool_switch(&raw.paired_ar), "p-values by approximate randomization")(
+      "samples", into(raw.samples), "[1000; 10000 with --paired-ar]")(
+      "seed", into(raw.options.resampling_options.seed), "[12345]");
   return out;
 }
 
@@ -107,8 +123,28 @@ void check(const ScoreOptions& options) {
   ELBEAM_CHECK(options.references.size() <= static_cast<std::size_t>(eval::kMaxReferences),
                ErrorCode::kLimit, options.references.size(), " files of references; at most ",
                eval::kMaxReferences);
+  const bool paired = options.resampling == ScoreOptions::Resampling::kPairedBootstrap ||
+                      options.resampling == ScoreOptions::Resampling::kPairedRandomization;
+  ELBEAM_CHECK(!paired || options.systems.size() > 1, ErrorCode::kUsage,
+               "a paired test needs two or more --sys FILE");
   ELBEAM_CHECK(options.threads >= 0 && options.threads <= 1024, ErrorCode::kUsage,
                "--threads must be 0 to 1024, got ", options.threads);
+}
+
+void set_resampling(const Raw& raw, ScoreOptions& options) {
+  using Resampling = ScoreOptions::Resampling;
+  ELBEAM_CHECK(raw.confidence + raw.paired_bs + raw.paired_ar <= 1, ErrorCode::kUsage,
+               "--confidence, --paired-bs and --paired-ar exclude each other");
+  options.resampling = raw.confidence  ? Resampling::kConfidence
+                       : raw.paired_bs ? Resampling::kPairedBootstrap
+                       : raw.paired_ar ? Resampling::kPairedRandomization
+                                       : Resampling::kNone;
+  ELBEAM_CHECK(raw.samples >= 0, ErrorCode::kUsage, "--samples must be 1 or more, got ",
+               raw.samples);
+  options.resampling_options.samples = raw.samples > 0 ? raw.samples
+                                       : raw.paired_ar ? 10'000
+                                                       : 1'000;
+  options.resampling_options.threads = options.threads;
 }
 
 }  // namespace
@@ -116,7 +152,7 @@ void check(const ScoreOptions& options) {
 ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
   Raw raw;
   po::options_description all;
-  all.add(general_flags(raw)).add(metric_flags(raw));
+  all.add(general_flags(raw)).add(resampling_flags(raw)).add(metric_flags(raw));
   po::variables_map values;
   try {
     namespace style = po::command_line_style;
@@ -143,6 +179,7 @@ ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
   options.system_text.format = options.reference_text.format = format_of(raw.format);
   options.reference_text.role = eval::TextRole::kReference;
   options.reference_text.sentence_separator = options.system_text.sentence_separator;
+  set_resampling(raw, options);
   check(options);
   return options;
 }
@@ -155,6 +192,7 @@ std::string score_help() {
          "  elbeam-score --sys out.txt --ref ref.txt --metrics bleu,chrf,ter\n"
          "  elbeam-score --sys generate-test.txt --ref generate-test.txt --metrics bleu --json\n\n"
       << general_flags(raw) << "\n"
+      << resampling_flags(raw) << "\n"
       << metric_flags(raw);
   return out.str();
 }

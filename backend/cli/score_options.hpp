@@ -2,6 +2,7 @@
 #pragma once
 
 #include <elbeam/eval/metrics.hpp>
+#include <elbeam/eval/significance.hpp>
 #include <elbeam/eval/text_file.hpp>
 
 #include <string>
@@ -20,6 +21,10 @@ struct ScoreOptions {
   bool json = false;
   bool segments = false;
   int threads = 0;
+  // Resampling: of each system for itself or against the first one.
+  enum class Resampling { kNone, kConfidence, kPairedBootstrap, kPairedRandomization };
+  Resampling resampling = Resampling::kNone;
+  eval::ResamplingOptions resampling_options;
 };
 
 ScoreOptions parse_score_options(const std::vector<std::string>& arguments);  // Error(kUsage)
