@@ -67,9 +67,10 @@ class Bleu final : public Metric {
     if (smooth == "floor" || smooth == "add-k") {
       smooth += "[" + text::python_fixed(smooth_value_, 2) + "]";
     }
-    return signature_of(context, concat("case:", options_.lowercase ? "lc" : "mixed",
-                                        "|eff:", yes_no(options_.effective_order),
-                                        "|tok:", options_.tokenize, "|smooth:", smooth));
+    return signature_of(
+        context, concat("case:", options_.lowercase ? "lc" : "mixed",
+                        "|eff:", yes_no(options_.effective_order), "|tok:", options_.tokenize,
+                        options_.characters ? "+char" : "", "|smooth:", smooth));
   }
 
   void measure(const Segment& segment, std::span<double> statistics) const override {
@@ -111,6 +112,7 @@ class Bleu final : public Metric {
       std::string lower;
       if (options_.lowercase) line = lower = text::lower(line);
       scratch.texts[i] = (*tokenizer_)(text::strip_right(line));
+      if (options_.characters) scratch.texts[i] = spread_characters(join_words(scratch.texts[i]));
       scratch.words.split(scratch.texts[i], scratch.ids[i]);
     }
   }

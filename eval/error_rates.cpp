@@ -103,19 +103,6 @@ std::string remove_punctuation_words(std::string_view line) {
   }
 }
 
-// fairseq/scoring/tokenizer.py: blanks become a character of their own.
-std::string spread_characters(std::string_view line) {
-  constexpr std::string_view kBlank = "\xe2\x96\x81";  // U+2581
-  std::string out;
-  for (std::size_t i = 0; i < line.size();) {
-    const std::size_t length = text::utf8_unit(line, i).length;
-    const std::string_view character = line.substr(i, length);
-    out.append(out.empty() ? "" : " ").append(character == " " ? kBlank : character);
-    i += length;
-  }
-  return out;
-}
-
 class Wer final : public Metric {
  public:
   explicit Wer(const WerOptions& options)
@@ -156,14 +143,7 @@ class Wer final : public Metric {
  private:
   std::string prepare(std::string_view line) const {
     std::string out = (*tokenizer_)(line);
-    if (options_.tokenize != "none") {
-      // sacrebleu's tokenizers leave single blanks.
-      std::string joined;
-      for (const std::string_view word : text::split_words(out)) {
-        joined.append(joined.empty() ? "" : " ").append(word);
-      }
-      out = joined;
-    }
+    if (options_.tokenize != "none") out = join_words(out);
     if (options_.remove_punctuation) out = remove_punctuation_words(out);
     if (options_.characters) out = spread_characters(out);
     return options_.lowercase ? text::lower(out) : out;

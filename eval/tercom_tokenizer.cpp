@@ -97,11 +97,7 @@ std::string tercom_tokenize(std::string_view in, const TercomOptions& options) {
       line = treat(line, kFullWidthPunctuation, Treatment::kRemove);
     }
   }
-  std::string joined;
-  for (const std::string_view word : text::split_words(line)) {
-    joined.append(joined.empty() ? "" : " ").append(word);
-  }
-  return joined;
+  return join_words(line);
 }
 
 }  // namespace elbeam::eval

@@ -242,6 +242,26 @@ std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name) {
        "; there are none, 13a, intl, char and zh");
 }
 
+std::string spread_characters(std::string_view line) {
+  constexpr std::string_view kBlank = "\xe2\x96\x81";  // U+2581
+  std::string out;
+  for (std::size_t i = 0; i < line.size();) {
+    const std::size_t length = text::utf8_unit(line, i).length;
+    const std::string_view character = line.substr(i, length);
+    out.append(out.empty() ? "" : " ").append(character == " " ? kBlank : character);
+    i += length;
+  }
+  return out;
+}
+
+std::string join_words(std::string_view line) {
+  std::string joined;
+  for (const std::string_view word : text::split_words(line)) {
+    joined.append(joined.empty() ? "" : " ").append(word);
+  }
+  return joined;
+}
+
 void decode_utf8(std::string_view bytes, std::vector<char32_t>& code_points) {
   code_points.clear();
   for (std::size_t i = 0; i < bytes.size();) {

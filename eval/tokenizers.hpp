@@ -28,6 +28,13 @@ std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name);
 std::string separate_marks(std::string_view line);
 std::string separate_by_digits(std::string_view line);
 
+// fairseq/scoring/tokenizer.py with character_tokenization: each character is a token, blanks
+// become one of their own. A line of tokens in, single blanks between them out.
+std::string spread_characters(std::string_view line);
+
+// The tokens of a line with single blanks between them, as sacrebleu's tokenizers leave it.
+std::string join_words(std::string_view line);
+
 struct TercomOptions {
   bool normalized = false;
   bool no_punct = false;

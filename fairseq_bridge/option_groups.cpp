@@ -236,6 +236,26 @@ BatchLimits read_batch_limits(const ParsedFlags& flags) {
   return batch;
 }
 
+namespace {
+
+ScoringOptions read_scoring_options(const ParsedFlags& flags) {
+  ScoringOptions scoring;
+  scoring.name = flags.text("--scoring").value();
+  if (scoring.name == "sacrebleu") {
+    scoring.tokenizer = flags.text("--sacrebleu-tokenizer").value();
+    scoring.lowercase = flags.flag("--sacrebleu-lowercase");
+    scoring.characters = flags.flag("--sacrebleu-char-level");
+  } else if (scoring.name == "wer") {
+    scoring.tokenizer = flags.text("--wer-tokenizer").value();
+    scoring.lowercase = flags.flag("--wer-lowercase");
+    scoring.characters = flags.flag("--wer-char-level");
+    scoring.remove_punctuation = flags.flag("--wer-remove-punct");
+  }
+  return scoring;
+}
+
+}  // namespace
+
 OutputOptions read_output_options(const ParsedFlags& flags, QuirkLog& quirks) {
   OutputOptions output;
   if (flags.given("--post-process")) {
@@ -254,6 +274,7 @@ OutputOptions read_output_options(const ParsedFlags& flags, QuirkLog& quirks) {
     output.alignment = *kind == "soft" ? PrintAlignment::kSoft : PrintAlignment::kHard;
   }
   read_replace_unk(flags, quirks, output);
+  output.scoring = read_scoring_options(flags);
   const auto log_format = flags.text("--log-format");
   output.progress_bar = log_format ? *log_format == "tqdm" : !flags.flag("--no-progress-bar");
   return output;

@@ -9,6 +9,7 @@
 #include "fairseq_bridge/batching.hpp"
 #include "fairseq_bridge/compat.hpp"
 #include "fairseq_bridge/task.hpp"
+#include "fairseq_bridge/text_scorer.hpp"
 #include "text/bpe.hpp"
 #include "text/tokenizer.hpp"
 
@@ -35,6 +36,7 @@ struct OutputOptions {
   std::optional<std::string> replace_unk;
   bool replace_unk_fails = false;  // stops at the first <unk>, as fairseq does
   bool steps = false;              // --print-step
+  ScoringOptions scoring;    // --scoring and what belongs to it
 };
 
 // Whether hypotheses need attention to be printed.

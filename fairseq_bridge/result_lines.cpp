@@ -87,6 +87,8 @@ ResultLines::ResultLines(const OutputOptions& options, const ResultSymbols& symb
       bpe_(options.bpe ? text::make_bpe(*options.bpe) : nullptr),
       tokenizer_(options.tokenizer ? text::make_tokenizer(*options.tokenizer) : nullptr),
       scorer_(target_dictionary_.special()),
+      text_scorer_(options.scoring.name == "bleu" ? nullptr
+                                                  : std::make_unique<TextScorer>(options.scoring)),
       hidden_(symbols.hidden),
       has_targets_(symbols.has_targets) {
   if (options.replace_unk) {
@@ -149,6 +151,7 @@ std::string ResultLines::alignment_text(const Sentence& sentence,
 
 void ResultLines::count(const Sentence& sentence, const std::vector<std::int64_t>& tokens,
                         const std::string& target_text, const std::string& hypothesis_text) {
+  if (text_scorer_) return text_scorer_->add(target_text, hypothesis_text);
   if (!options_.post_process && !replaced_words_) {
     scorer_.add(without(sentence.target, target_dictionary_.special().pad), tokens);
     return;

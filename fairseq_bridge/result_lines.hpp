@@ -56,7 +56,9 @@ class ResultLines {
   // Plain text to what the dictionaries know: --tokenizer and --bpe.
   std::string encode(const std::string& line) const;
 
-  std::string score() const { return scorer_.result_string(); }
+  std::string score() const {
+    return text_scorer_ ? text_scorer_->result_string() : scorer_.result_string();
+  }
 
  private:
   void add_hypotheses(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses,
@@ -80,7 +82,8 @@ class ResultLines {
   std::unique_ptr<text::Bpe> bpe_;
   std::unique_ptr<text::Encoder> tokenizer_;  // nullptr: no --tokenizer
   BleuScorer scorer_;
-  std::vector<std::int64_t> hidden_;  // not printed on the target side, besides bos and eos
+  std::unique_ptr<TextScorer> text_scorer_;  // of another --scoring than bleu
+  std::vector<std::int64_t> hidden_;         // not printed on the target side, besides bos and eos
   bool has_targets_;
 };
 

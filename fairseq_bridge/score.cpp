@@ -10,10 +10,14 @@
 #include "fairseq_bridge/lower_case.hpp"
 #include "fairseq_bridge/output_file.hpp"
 #include "fairseq_bridge/run_tool.hpp"
+#include "fairseq_bridge/text_scorer.hpp"
 #include "text/dictionary.hpp"
 
 #include <cstdint>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace elbeam::fairseq {
 namespace {
@@ -40,6 +44,9 @@ constexpr char kHelp[] =
   -o, --order N       longest n-gram that counts, 1 to 4 [4]
   --ignore-case       compare in lower case
   --sentence-bleu     a line for each sentence, smoothed by one
+  --sacrebleu         detokenized text: BLEU as sacrebleu 2.6.0
+  --metrics LIST      another command line with all of elbeam's metrics:
+                      elbeam-score --metrics bleu --help
   -h, --help          this text
   --version           version of elbeam
 
@@ -52,6 +59,7 @@ struct ScoreOptions {
   std::string reference;
   int order = 4;
   bool ignore_case = false;
+  bool sacrebleu = false;
   bool sentence_bleu = false;
 };
 
@@ -73,7 +81,8 @@ std::string namespace_line(const ScoreOptions& options) {
   return concat("Namespace(sys=", python_literal(options.system),
                 ", ref=", python_literal(options.reference), ", order=", options.order,
                 ", ignore_case=", boolean(options.ignore_case),
-                ", sacrebleu=False, sentence_bleu=", boolean(options.sentence_bleu), ")\n");
+                ", sacrebleu=", boolean(options.sacrebleu),
+                ", sentence_bleu=", boolean(options.sentence_bleu), ")\n");
 }
 
 ScoreOptions score_options(const ParsedFlags& flags) {
@@ -82,7 +91,6 @@ ScoreOptions score_options(const ParsedFlags& flags) {
                "unrecognized arguments: ", extra.empty() ? flags.unrecognized().front() : extra);
   ELBEAM_CHECK(flags.text("--ref").has_value(), ErrorCode::kUsage,
                "the following arguments are required: -r/--ref");
-  ELBEAM_CHECK(!flags.flag("--sacrebleu"), ErrorCode::kUsage, "--sacrebleu is not supported yet");
   const std::int64_t order = flags.integer("--order").value();
   ELBEAM_CHECK(order <= 4, ErrorCode::kUsage,
                "BLEU scores for order > 4 aren't supported: --order ", order);
@@ -92,6 +100,7 @@ ScoreOptions score_options(const ParsedFlags& flags) {
   options.reference = flags.text("--ref").value();
   options.order = static_cast<int>(order);
   options.ignore_case = flags.flag("--ignore-case");
+  options.sacrebleu = flags.flag("--sacrebleu");
   options.sentence_bleu = flags.flag("--sentence-bleu");
   return options;
 }
@@ -101,16 +110,26 @@ class LinePairs {
   explicit LinePairs(const ScoreOptions& options)
       : system_(options.system), reference_(options.reference), ignore_case_(options.ignore_case) {}
 
-  // Ids of the next pair of lines; false where one of the files ends, as Python's zip().
-  bool next(std::vector<std::int64_t>& system, std::vector<std::int64_t>& reference) {
-    const auto system_line = system_.next();
-    const auto reference_line = reference_.next();
+  // The next pair of lines; false where one of the files ends, as Python's zip().
+  bool next(std::string& system, std::string& reference) {
+    auto system_line = system_.next();
+    auto reference_line = reference_.next();
     if (!system_line || !reference_line) {
       if (system_line || reference_line) warn_of_rest(system_line.has_value());
       return false;
     }
-    system = encode(*system_line);
-    reference = encode(*reference_line);
+    system = std::move(*system_line);
+    reference = std::move(*reference_line);
+    return true;
+  }
+
+  // The same as ids.
+  bool next(std::vector<std::int64_t>& system, std::vector<std::int64_t>& reference) {
+    std::string system_line;
+    std::string reference_line;
+    if (!next(system_line, reference_line)) return false;
+    system = encode(system_line);
+    reference = encode(reference_line);
     return true;
   }
 
@@ -135,13 +154,24 @@ class LinePairs {
   bool ignore_case_;
 };
 
+// As there, --sacrebleu goes before the other options, and --ignore-case does nothing to it.
+std::string sacrebleu_line(LinePairs& pairs) {
+  TextScorer scorer({"sacrebleu"});
+  std::string system;
+  std::string reference;
+  while (pairs.next(system, reference)) scorer.add(reference, system);
+  return scorer.result_string() + "\n";
+}
+
 void score(const ScoreOptions& options) {
   LinePairs pairs(options);
   OutputFile output = OutputFile::standard_output();
   output.append(namespace_line(options));
   std::vector<std::int64_t> system;
   std::vector<std::int64_t> reference;
-  if (options.sentence_bleu) {
+  if (options.sacrebleu) {
+    output.append(sacrebleu_line(pairs));
+  } else if (options.sentence_bleu) {
     for (std::int64_t i = 0; pairs.next(system, reference); ++i) {
       BleuScorer scorer(pairs.special(), BleuScorer::Smoothing::kAddOne);
       scorer.add(reference, system);

@@ -31,8 +31,8 @@ ALLOWED = {
     "model": ["archive", "attention"],
     "torchscript": ["base"],  # a plug-in: runtime sees its one C function, no more
     "runtime": ["model", "search", "torchscript"],
-    "fairseq_bridge": ["runtime"],
-    "cli": ["fairseq_bridge", "eval"],
+    "fairseq_bridge": ["runtime", "eval"],
+    "cli": ["fairseq_bridge"],
     "python": ["runtime"],
     "eval": ["text"],
 }

@@ -21,6 +21,7 @@ struct BleuOptions {
   std::optional<double> smooth_value;  // of floor (default 0.1) and add-k (1)
   int max_order = 4;                   // 1 to 16
   bool effective_order = false;        // orders without any n-gram do not count
+  bool characters = false;  // fairseq's --sacrebleu-char-level: words are characters, blanks too
 };
 std::unique_ptr<const Metric> make_bleu(const BleuOptions& options);
 
