@@ -7,11 +7,11 @@
 #include "fairseq_bridge/bleu.hpp"
 #include "fairseq_bridge/fairseq_log.hpp"
 #include "fairseq_bridge/line_reader.hpp"
-#include "fairseq_bridge/lower_case.hpp"
 #include "fairseq_bridge/output_file.hpp"
 #include "fairseq_bridge/run_tool.hpp"
 #include "fairseq_bridge/text_scorer.hpp"
 #include "text/dictionary.hpp"
+#include "text/unicode.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -137,7 +137,7 @@ class LinePairs {
 
  private:
   std::vector<std::int64_t> encode(const std::string& line) {
-    return words_.encode_line_adding(ignore_case_ ? lower_case(line) : line);
+    return words_.encode_line_adding(ignore_case_ ? text::lower(line) : line);
   }
 
   void warn_of_rest(bool of_system) const {

@@ -4,8 +4,8 @@
 #include "bridge/bridge_support.hpp"
 #include "fairseq_bridge/bleu.hpp"
 #include "fairseq_bridge/line_reader.hpp"
-#include "fairseq_bridge/lower_case.hpp"
 #include "support/errors.hpp"
+#include "text/unicode.hpp"
 
 #include <sys/stat.h>
 
@@ -79,13 +79,13 @@ TEST(LineReader, RefusesEndlessLines) {
 }
 
 TEST(LowerCase, IsPythons) {
-  EXPECT_EQ(lower_case(""), "");
-  EXPECT_EQ(lower_case("ABC xyz 123"), "abc xyz 123");
-  EXPECT_EQ(lower_case(std::string("A\0B", 3)), std::string("a\0b", 3));
-  EXPECT_EQ(lower_case("ÄÖÜ ẞ Ÿ"), "äöü ß ÿ");
-  EXPECT_EQ(lower_case("İ"), "i\xcc\x87");  // one letter becomes two
-  EXPECT_EQ(lower_case("ΣΟΦΟΣ Σ"), "σοφος σ");
-  EXPECT_EQ(lower_case("ǅ Ⅷ 𐐀"), "ǆ ⅷ 𐐨");
+  EXPECT_EQ(text::lower(""), "");
+  EXPECT_EQ(text::lower("ABC xyz 123"), "abc xyz 123");
+  EXPECT_EQ(text::lower(std::string("A\0B", 3)), std::string("a\0b", 3));
+  EXPECT_EQ(text::lower("ÄÖÜ ẞ Ÿ"), "äöü ß ÿ");
+  EXPECT_EQ(text::lower("İ"), "i\xcc\x87");  // one letter becomes two
+  EXPECT_EQ(text::lower("ΣΟΦΟΣ Σ"), "σοφος σ");
+  EXPECT_EQ(text::lower("ǅ Ⅷ 𐐀"), "ǆ ⅷ 𐐨");
 }
 
 TEST(Bleu, CountsToTheGivenOrder) {

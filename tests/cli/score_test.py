@@ -11,6 +11,10 @@ import unittest
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAM = pathlib.Path(os.environ.get("ELBEAM_BIN_DIR", ROOT / "build" / "bin")) / "elbeam-score"
 
+SACREBLEU_LINE = (
+    b"BLEU = 45.07 70.6/42.9/36.4/37.5 (BP = 1.000 ratio = 1.000 hyp_len = 17 ref_len = 17)"
+)
+
 
 class Score(unittest.TestCase):
     def setUp(self):
@@ -47,7 +51,17 @@ class Score(unittest.TestCase):
             self.assert_fails(2, "--order must be at least 1", "-r", self.ref, "-o", order)
         for order in ("x", "nan", "1.5", "", "9223372036854775808"):
             self.assert_fails(2, "argument --order/-o: invalid int", "-r", self.ref, "-o", order)
-        self.assert_fails(2, "--sacrebleu is not supported yet", "-r", self.ref, "--sacrebleu")
+
+    def test_sacrebleu(self):
+        """The README's example of sacrebleu with its first reference."""
+        system = "The dog bit the man.\nIt wasn't surprising.\nThe man had just bitten him.\n"
+        reference = self.write(
+            "dogs", b"The dog bit the man.\nIt was not unexpected.\nThe man bit him first.\n"
+        )
+        result = self.run_score("-r", reference, "--sacrebleu", text=system.encode())
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, rb"^Namespace\(sys='-', .* sacrebleu=True, ")
+        self.assertEqual(result.stdout.splitlines()[1], SACREBLEU_LINE)
 
     def test_bad_files(self):
         missing = str(self.folder / "missing")
