@@ -21,13 +21,18 @@ using eval::Segment;
 using eval::TextFile;
 using Json = nlohmann::ordered_json;
 
-// Files read side by side: one with hypotheses, the others with references.
+// Files read side by side: one with hypotheses, the others with references, the last with sources
+// if there are any.
 class ParallelTexts {
  public:
   ParallelTexts(const std::string& system, const ScoreOptions& options) {
     files_.push_back(TextFile::open(system, options.system_text));
     for (const std::string& path : options.references) {
       files_.push_back(TextFile::open(path, options.reference_text));
+    }
+    if (!options.source.empty()) {
+      files_.push_back(TextFile::open(options.source, options.source_text));
+      has_source_ = true;
     }
   }
 
@@ -43,7 +48,9 @@ class ParallelTexts {
     }
     segments.clear();
     for (const std::vector<std::string_view>& views : views_) {
-      segments.push_back({views[0], std::span(views).subspan(1), {}});
+      const std::size_t references = views.size() - 1 - (has_source_ ? 1 : 0);
+      segments.push_back({views[0], std::span(views).subspan(1, references),
+                          has_source_ ? views.back() : std::string_view()});
     }
     return !segments.empty();
   }
@@ -59,16 +66,16 @@ class ParallelTexts {
         ++ended;
         continue;
       }
-      ELBEAM_CHECK(&file != &files_.front() || one_.size() == 1, ErrorCode::kFormat, file->name(),
-                   ": segment ", file->segments(), " has ", one_.size(),
-                   " hypotheses; one is "
-                   "scored");
+      const bool reference = &file != &files_.front() && !(has_source_ && &file == &files_.back());
+      ELBEAM_CHECK(reference || one_.size() == 1, ErrorCode::kFormat, file->name(), ": segment ",
+                   file->segments(), " has ", one_.size(), " texts where one is expected");
       std::move(one_.begin(), one_.end(), std::back_inserter(all));
     }
     if (ended > 0 && ended < files_.size()) fail_at_different_lengths();
     if (ended > 0) return false;
-    ELBEAM_CHECK(ssize(all.size()) - 1 <= eval::kMaxReferences, ErrorCode::kLimit, "segment ",
-                 files_.front()->segments(), " has ", all.size() - 1, " references; at most ",
+    const std::int64_t references = ssize(all.size()) - 1 - (has_source_ ? 1 : 0);
+    ELBEAM_CHECK(references <= eval::kMaxReferences, ErrorCode::kLimit, "segment ",
+                 files_.front()->segments(), " has ", references, " references; at most ",
                  eval::kMaxReferences);
     texts_.push_back(std::move(all));
     return true;
@@ -89,6 +96,7 @@ class ParallelTexts {
   }
 
   std::vector<std::unique_ptr<TextFile>> files_;
+  bool has_source_ = false;
   std::vector<std::vector<std::string>> texts_;
   std::vector<std::vector<std::string_view>> views_;
   std::vector<std::string> one_;
@@ -105,6 +113,8 @@ Evaluation evaluate(const std::string& system, const ScoreOptions& options) {
   for (const std::string& name : options.metric_names) {
     for (const std::string& one : metrics_of(name)) {
       metrics.push_back(eval::make_metric(one, options.metrics));
+      ELBEAM_CHECK(!metrics.back()->needs_source() || !options.source.empty(), ErrorCode::kUsage,
+                   one, " compares with the sources: --src FILE is missing");
     }
   }
   const bool resample = options.resampling != ScoreOptions::Resampling::kNone;
@@ -207,8 +217,9 @@ Json all_json(const Report& report) {
 // Percentages get as many digits as sacrebleu prints, fractions of one two more.
 int digits_of(const eval::Metric& metric) {
   const std::string name = metric.name();
-  const bool percent =
-      name == "BLEU" || name.starts_with("chrF") || name == "TER" || name == "WER" || name == "CER";
+  const bool percent = name == "BLEU" || name.starts_with("chrF") || name == "TER" ||
+                       name == "WER" || name == "CER" || name == "exact-match" ||
+                       name == "token-f1";
   return percent ? 2 : 4;
 }
 

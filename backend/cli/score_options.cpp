@@ -37,11 +37,13 @@ po::options_description general_flags(Raw& raw) {
   out.add_options()("help,h", po::bool_switch(&o.help), "this text")(
       "sys,s", files(o.systems), "texts to score, a segment a line; - is standard input")(
       "ref,r", files(o.references), "references; several files are several references")(
+      "src", into(o.source), "sources, for novelty, coverage and density")(
       "metrics", po::value(&raw.metrics)->value_name("LIST"),
       "separated by commas: bleu, chrf, chrf++, ter, wer, cer, meteor, rouge1 ... rouge9, rougeL, "
       "rougeLsum "
       "(Google's rouge-score), rouge155 (ROUGE-1.5.5.pl: 1, 2 and L), rouge155-1 ... -9, -L, -W, "
-      "-S, -SU")("json", po::bool_switch(&o.json), "one JSON object, all digits")(
+      "-S, -SU; exact-match, token-f1 (SQuAD); length-ratio, distinctN, repetitionN, noveltyN, "
+      "coverage, density")("json", po::bool_switch(&o.json), "one JSON object, all digits")(
       "segments", po::bool_switch(&o.segments), "with --json: also the score of each segment")(
       "threads", into(o.threads), "0: all processors")(
       "format", into(raw.format),
@@ -50,6 +52,7 @@ po::options_description general_flags(Raw& raw) {
                                 "jsonl: where --sys has its text [hypothesis]")(
       "ref-field", into(o.reference_text.field),
       "jsonl: where --ref has its text or list of texts [reference]")(
+      "src-field", into(o.source_text.field), "jsonl: where --src has its text [source]")(
       "sentence-separator", into(o.system_text.sentence_separator),
       "what stands between sentences of a line, as <n>: for rougeLsum and rouge155");
   return out;
@@ -177,6 +180,8 @@ ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
   options.metrics.chrf.lowercase = options.metrics.wer.lowercase = lower;
   options.metrics.rouge155.stemmer = options.metrics.rouge.stemmer;
   options.system_text.format = options.reference_text.format = format_of(raw.format);
+  options.source_text.format = options.system_text.format;
+  options.source_text.role = eval::TextRole::kSource;
   options.reference_text.role = eval::TextRole::kReference;
   options.reference_text.sentence_separator = options.system_text.sentence_separator;
   set_resampling(raw, options);

@@ -14,10 +14,12 @@ struct ScoreOptions {
   bool help = false;
   std::vector<std::string> systems;
   std::vector<std::string> references;
+  std::string source;  // empty: none
   std::vector<std::string> metric_names;
   eval::MetricOptions metrics;
   eval::TextFileOptions system_text;
   eval::TextFileOptions reference_text;
+  eval::TextFileOptions source_text;
   bool json = false;
   bool segments = false;
   int threads = 0;

@@ -89,6 +89,7 @@ void append_lower(std::string& out, std::string_view text) {
 bool is_punctuation(char32_t code_point) noexcept { return is_in(kPunctuation, code_point); }
 bool is_symbol(char32_t code_point) noexcept { return is_in(kSymbol, code_point); }
 bool is_number(char32_t code_point) noexcept { return is_in(kNumber, code_point); }
+bool is_word_character(char32_t code_point) noexcept { return is_in(kWord, code_point); }
 
 std::string lower(std::string_view text) {
   std::string out;

@@ -3,10 +3,11 @@
     python3 backend/text/unicode_tables_gen.py > backend/text/unicode_tables.inc
 
 Needs Python 3.11 and PyPI's regex 2026.11.19, which are what the reference implementations ran with
-when the golden files were made: str.lower() is Python's, the classes P, S and N of sacrebleu's
+when the golden files were made: str.lower() and \\w are Python's, the classes P, S and N of sacrebleu's
 tokenizer "intl" are regex's.
 """
 
+import re
 import sys
 
 import regex
@@ -76,6 +77,8 @@ def main():
     for name, letter in (("kPunctuation", "P"), ("kSymbol", "S"), ("kNumber", "N")):
         pattern = regex.compile(rf"\p{{{letter}}}")
         print_ranges(name, f"General category {letter}*.", lambda c: pattern.match(c) is not None)
+    word = re.compile(r"\w")
+    print_ranges("kWord", r"What \w of Python's re matches.", lambda c: word.match(c) is not None)
     print_ranges("kCased", "Unicode's property Cased, unless Case_Ignorable.", is_cased)
     print_ranges("kCaseIgnorable", "Unicode's property Case_Ignorable.", is_case_ignorable)
     print("\n// Lower case of one code point, where that is one other.")

@@ -73,6 +73,9 @@ class Metric {
   virtual bool needs_segments() const { return false; }
   virtual Score corpus_score(std::span<const double> statistics) const;
 
+  // Whether measure() looks at Segment::source.
+  virtual bool needs_source() const { return false; }
+
   // False where less is better (error rates).
   virtual bool higher_is_better() const { return true; }
 };

@@ -92,9 +92,28 @@ struct MeteorOptions {
 };
 std::unique_ptr<const Metric> make_meteor(const MeteorOptions& options);
 
+// SQuAD's evaluation script, version 1.1 (Rajpurkar et al. 2016): answers after lower case and
+// without punctuation and articles. In percent; of several references the best counts.
+std::unique_ptr<const Metric> make_exact_match();
+std::unique_ptr<const Metric> make_token_f1();  // bag of words; precision and recall of the best
+
+// What texts look like, apart from how good they are. Words are what white space separates, in
+// lower case; all but kLengthRatio are means over segments.
+enum class TextStatistic {
+  kLengthRatio,  // words of all hypotheses over words of all references (their mean length)
+  kDistinct,     // different n-grams of a hypothesis over all of them (Li et al. 2016)
+  kRepetition,   // n-grams that stood before in the hypothesis, over all of them
+  kNovelty,      // n-grams that the source has not, over all of them (See et al. 2017)
+  kCoverage,     // words of a summary in fragments taken from the source (Grusky et al. 2018)
+  kDensity,      // the fragments' mean length, each weighted by it (the same)
+};
+// `order` is n, 1 to 9; the last two and kLengthRatio have none.
+std::unique_ptr<const Metric> make_text_statistic(TextStatistic which, int order);
+
 // The options of all of them, and a metric by the name that elbeam-score --metrics gives it: bleu,
 // chrf, chrf++, ter, wer, cer, rouge1 ... rouge9, rougeL, rougeLsum, rouge155-1 ... rouge155-9,
-// rouge155-L, rouge155-W, rouge155-S, rouge155-SU, meteor.
+// rouge155-L, rouge155-W, rouge155-S, rouge155-SU, meteor, exact-match, token-f1, length-ratio,
+// coverage, density, distinct1 ... distinct9, repetition1 ..., novelty1 ....
 struct MetricOptions {
   RougeOptions rouge;        // the type comes from the name
   Rouge155Options rouge155;  // the same
