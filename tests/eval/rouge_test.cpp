@@ -85,8 +85,8 @@ TEST(CommonSubsequenceTest, LargeTablesGiveTheSame) {
   std::mt19937 random(3);
   std::vector<std::uint32_t> a(3000);
   std::vector<std::uint32_t> b(2500);
-  for (auto& word : a) word = random() % 40;
-  for (auto& word : b) word = random() % 40;
+  for (auto& word : a) word = static_cast<std::uint32_t>(random() % 40);
+  for (auto& word : b) word = static_cast<std::uint32_t>(random() % 40);
   std::vector<char> hits(a.size(), 0);
   mark_common_subsequence(a, b, hits);
   const auto count = std::count(hits.begin(), hits.end(), 1);
