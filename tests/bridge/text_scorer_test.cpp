@@ -10,7 +10,7 @@ namespace elbeam::fairseq {
 namespace {
 
 std::string closing_score(const ScoringOptions& options) {
-  const std::string path = ELBEAM_TEST_DATA "/debian_de_en/stock_beam5.txt.gz";
+  const std::string path = std::string(ELBEAM_TEST_DATA) + "/debian_de_en/stock_beam5.txt.gz";
   eval::TextFileOptions references;
   references.role = eval::TextRole::kReference;
   const auto hypothesis_file = eval::TextFile::open(path, {});
