@@ -44,7 +44,7 @@ constexpr QuirkRow kQuirks[] = {
      "all steps count"},
     {Quirk::kDiversityIndexesIds, "diverse-batches", false, true, false,
      "the main branch's --diverse-beam-groups looks up the penalties of a batch by the numbers "
-     "that its sentences have in the data set (IndexError: index out of bounds)",
+     "that its sentences have in the data set (mixing them up, or IndexError: index out of bounds)",
      "every batch has its own penalties"},
     {Quirk::kReplaceUnkFile, "replace-unk-file", true, true, false,
      "--replace-unk without a value opens a file of the name '@@ '",

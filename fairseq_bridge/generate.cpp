@@ -67,10 +67,13 @@ std::vector<std::vector<std::int64_t>> plan_batches(const Generator& generator,
   return own;
 }
 
-// The main branch indexes a table of the batch's size by the sentences' numbers.
+// The main branch indexes a table of the batch's size by the sentences' numbers: it fails for those
+// beyond, and mixes up the first step's penalties of the others.
 void check_diverse_batch(const std::vector<Sentence>& rows, QuirkLog& quirks) {
-  for (const Sentence& row : rows) {
-    if (row.id >= ssize(rows.size())) return quirks.fails_at(Quirk::kDiversityIndexesIds);
+  for (std::int64_t i = 0; i < ssize(rows.size()); ++i) {
+    const std::int64_t id = rows[usize(i)].id;
+    if (id >= ssize(rows.size())) return quirks.fails_at(Quirk::kDiversityIndexesIds);
+    if (id != i) quirks.meets(Quirk::kDiversityIndexesIds);
   }
 }
 
@@ -83,6 +86,10 @@ std::vector<SentenceResult> answer(const Generator& generator, const GenerateJob
     return generator.score(request);
   }
   GenerateRequest request = job.task.request(rows, options.request);
+  if (options.search.strategy == Strategy::kDiverseBeam && options.search.diverse_cumulative &&
+      has_quirk(options.quirks.compat(), Quirk::kDiversityIndexesIds)) {
+    for (const Sentence& row : rows) request.diversity_ids.push_back(row.id);
+  }
   request.attention = needs_attention(options.output) || options.search.coverage_penalty > 0;
   request.random = &random;
   return generator.generate(request, options.search);

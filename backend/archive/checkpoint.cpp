@@ -59,6 +59,9 @@ bool has_index(const std::string& folder) {
 
 // What transformers' save_pretrained writes.
 std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
+  std::error_code ignored;
+  ELBEAM_CHECK(std::filesystem::exists(path + "/config.json", ignored), ErrorCode::kIo, path,
+               ": not a regular file, and a folder without config.json and model.safetensors");
   const MappedFile config(path + "/config.json");
   ELBEAM_CHECK(!has_index(path), ErrorCode::kUnsupported, path,
                ": a model in several safetensors files; save it as one (max_shard_size)");

@@ -105,6 +105,7 @@ search::DecodeRequest decode_request(const GenerateRequest& wanted, const Search
   request.special.eos = wanted.end_token.value_or(special.eos);
   request.prefix_tokens = wanted.prefix_tokens;
   request.constraints = wanted.constraints;
+  request.diversity_ids = wanted.diversity_ids;
   request.allowed_tokens = wanted.allowed_tokens;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;

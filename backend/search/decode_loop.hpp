@@ -27,6 +27,7 @@ struct DecodeRequest {
   std::vector<std::vector<std::int64_t>> prefix_tokens;  // empty, or one per sentence
   // Per sentence the sequences that must occur; empty, or one list per sentence.
   std::vector<std::vector<std::vector<std::int64_t>>> constraints{};
+  std::vector<std::int64_t> diversity_ids{};  // for kDiverseBeam: see GenerateRequest
   AllowedTokens allowed_tokens{};             // for kPrefixConstrained
   std::optional<std::int64_t> start_token{};  // eos
   bool attention = false;

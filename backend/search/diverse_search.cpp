@@ -8,18 +8,32 @@
 
 namespace elbeam::search {
 
-DiverseBeamSearch::DiverseBeamSearch(const SearchOptions& options, std::int64_t sentences,
-                                     std::int64_t vocab)
-    : groups_(options.diverse_groups),
-      strength_(static_cast<float>(-options.diverse_strength)),
-      cumulative_(options.diverse_cumulative),
+DiverseBeamSearch::DiverseBeamSearch(const DecodeRequest& request, const DecodePlan& plan)
+    : groups_(request.options.diverse_groups),
+      strength_(static_cast<float>(-request.options.diverse_strength)),
+      cumulative_(request.options.diverse_cumulative),
+      ids_(request.diversity_ids),
       chosen_(usize(groups_)),
-      penalties_(usize(vocab), 0.0F) {
-  if (cumulative_) overlap_.resize(usize(checked_mul(sentences, checked_mul(groups_, groups_))));
+      penalties_(usize(plan.vocab), 0.0F) {
+  ELBEAM_CHECK(ids_.empty() || ssize(ids_.size()) == plan.sentences, ErrorCode::kUsage,
+               "diversity_ids: expected one for each of ", plan.sentences, " sentences, got ",
+               ids_.size());
+  for (const std::int64_t id : ids_) {
+    ELBEAM_CHECK(id >= 0 && id < plan.sentences, ErrorCode::kUsage, "diversity_ids: ", id,
+                 " is outside the batch of ", plan.sentences, " sentences");
+  }
+  if (cumulative_) {
+    overlap_.resize(usize(checked_mul(plan.sentences, checked_mul(groups_, groups_))));
+  }
 }
 
-float& DiverseBeamSearch::overlap(std::int64_t sentence, std::int64_t group, std::int64_t other) {
-  return overlap_[usize((sentence * groups_ + group) * groups_ + other)];
+// Where the sentence's overlaps are kept.
+std::int64_t DiverseBeamSearch::slot(const SentenceStep& step) const {
+  return step.step == 0 || ids_.empty() ? step.sentence : ids_[usize(step.sentence)];
+}
+
+float& DiverseBeamSearch::overlap(std::int64_t slot, std::int64_t group, std::int64_t other) {
+  return overlap_[usize((slot * groups_ + group) * groups_ + other)];
 }
 
 void DiverseBeamSearch::propose(const SentenceStep& step, std::vector<Candidate>& candidates) {
@@ -32,14 +46,14 @@ void DiverseBeamSearch::propose(const SentenceStep& step, std::vector<Candidate>
   for (std::size_t rank = 0; rank < chosen_.front().size(); ++rank) {
     for (const std::vector<Candidate>& group : chosen_) candidates.push_back(group[rank]);
   }
-  if (cumulative_) update_overlap(step.sentence);
+  if (cumulative_) update_overlap(step);
 }
 
 void DiverseBeamSearch::collect_penalties(const SentenceStep& step, std::int64_t group) {
   penalised_.clear();
   for (std::int64_t other = 0; other < group; ++other) {
     const bool has_past = cumulative_ && step.step > 0;
-    const float penalty = has_past ? 1.0F + overlap(step.sentence, group, other) : 1.0F;
+    const float penalty = has_past ? 1.0F + overlap(slot(step), group, other) : 1.0F;
     for (const Candidate& candidate : chosen_[usize(other)]) {
       if (penalties_[usize(candidate.token)] == 0.0F) penalised_.push_back(candidate.token);
       penalties_[usize(candidate.token)] += penalty;
@@ -79,14 +93,14 @@ void DiverseBeamSearch::choose_group(const SentenceStep& step, std::int64_t grou
   }
 }
 
-void DiverseBeamSearch::update_overlap(std::int64_t sentence) {
+void DiverseBeamSearch::update_overlap(const SentenceStep& step) {
   for (std::int64_t group = 0; group < groups_; ++group) {
     for (std::int64_t other = 0; other < group; ++other) {
       const std::vector<Candidate>& a = chosen_[usize(group)];
       const std::vector<Candidate>& b = chosen_[usize(other)];
       std::int64_t same = 0;
       for (std::size_t rank = 0; rank < a.size(); ++rank) same += a[rank].token == b[rank].token;
-      overlap(sentence, group, other) += static_cast<float>(same);
+      overlap(slot(step), group, other) += static_cast<float>(same);
     }
   }
 }

@@ -15,20 +15,23 @@ namespace elbeam::search {
 // later ones. The penalty stays in the scores. See SearchOptions for its two forms.
 class DiverseBeamSearch final : public SearchStrategy {
  public:
-  // options.diverse_groups divides the beam.
-  DiverseBeamSearch(const SearchOptions& options, std::int64_t sentences, std::int64_t vocab);
+  // options.diverse_groups divides the beam. Throws Error(kUsage) for diversity_ids that are not
+  // one for each sentence, below their number.
+  DiverseBeamSearch(const DecodeRequest& request, const DecodePlan& plan);
 
   void propose(const SentenceStep& step, std::vector<Candidate>& candidates) override;
 
  private:
   void collect_penalties(const SentenceStep& step, std::int64_t group);
   void choose_group(const SentenceStep& step, std::int64_t group);
-  void update_overlap(std::int64_t sentence);
-  float& overlap(std::int64_t sentence, std::int64_t group, std::int64_t other);
+  void update_overlap(const SentenceStep& step);
+  std::int64_t slot(const SentenceStep& step) const;
+  float& overlap(std::int64_t slot, std::int64_t group, std::int64_t other);
 
   std::int64_t groups_;
   float strength_;
   bool cumulative_;
+  std::vector<std::int64_t> ids_;  // diversity_ids
   // [sentences][groups][groups] how often two groups have chosen the same token at the same rank:
   // by place and not by hypothesis, as in fairseq. Empty unless cumulative.
   std::vector<float> overlap_;

@@ -20,7 +20,7 @@ std::unique_ptr<SearchStrategy> make_strategy(const DecodeRequest& request,
     case Strategy::kBeam:
       return std::make_unique<BeamSearch>();
     case Strategy::kDiverseBeam:
-      return std::make_unique<DiverseBeamSearch>(request.options, plan.sentences, plan.vocab);
+      return std::make_unique<DiverseBeamSearch>(request, plan);
     case Strategy::kDiverseSiblings:
       return std::make_unique<DiverseSiblingsSearch>(request.options.diversity_rate);
     case Strategy::kLengthConstrained:

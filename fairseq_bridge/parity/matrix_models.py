@@ -65,7 +65,8 @@ def random_lm(data):
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, arguments))
     task = tasks.setup_task(cfg.task)
     model = task.build_model(cfg.model)
-    return {"cfg": cfg, "args": None, "model": model.state_dict(), "extra_state": {}}
+    return {"cfg": cfg, "args": None, "model": model.state_dict(), "extra_state": {},
+            "optimizer_history": [], "last_optimizer_state": None}
 
 
 def main(request_path):

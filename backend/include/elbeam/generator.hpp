@@ -44,6 +44,10 @@ struct GenerateRequest {
   // Token sequences that must occur (strategies kConstrainedOrdered, kConstrainedUnordered).
   std::vector<std::vector<std::vector<std::int64_t>>> constraints;
   AllowedTokens allowed_tokens;  // strategy kPrefixConstrained
+  // kDiverseBeam, to do as fairseq's main branch: the numbers of the sentences in the data set,
+  // each below the batch's size. It keeps what groups had in common in the first step by place in
+  // the batch, and looks it up by these numbers later. Empty: every sentence has its own.
+  std::vector<std::int64_t> diversity_ids;
   // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
   std::optional<std::int64_t> start_token;
   // What ends a hypothesis instead of the dictionary's eos (SequenceGenerator's argument eos);
