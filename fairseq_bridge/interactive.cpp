@@ -22,7 +22,8 @@ namespace elbeam::fairseq {
 namespace {
 
 constexpr char kLogger[] = "fairseq_cli.interactive";
-constexpr std::uint32_t kShuffleSeed = 2;  // get_batch_iterator: seed + epoch; --seed does not count
+constexpr std::uint32_t kShuffleSeed =
+    2;  // get_batch_iterator: seed + epoch; --seed does not count
 
 using Clock = std::chrono::steady_clock;
 using Tokens = std::vector<std::int64_t>;

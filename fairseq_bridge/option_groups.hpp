@@ -36,7 +36,7 @@ struct OutputOptions {
   std::optional<std::string> replace_unk;
   bool replace_unk_fails = false;  // stops at the first <unk>, as fairseq does
   bool steps = false;              // --print-step
-  ScoringOptions scoring;    // --scoring and what belongs to it
+  ScoringOptions scoring;          // --scoring and what belongs to it
 };
 
 // Whether hypotheses need attention to be printed.

@@ -60,8 +60,9 @@ class Checkpoint {
   virtual const std::string& path() const noexcept = 0;
   virtual CheckpointFormat format() const noexcept = 0;
 
-  // By fairseq state-dict name ("encoder.embed_tokens.weight"), sorted; a folder's by its own. Tied tensors appear under
-  // each of their names and share data. "version" buffers and `_float_tensor` are included.
+  // By fairseq state-dict name ("encoder.embed_tokens.weight"), sorted; a folder's by its own. Tied
+  // tensors appear under each of their names and share data. "version" buffers and `_float_tensor`
+  // are included.
   virtual const std::map<std::string, TensorView, std::less<>>& tensors() const noexcept = 0;
 
   // {"model": {...}, "task": {...}}: cfg of a new checkpoint, or "args" of an old one under both

@@ -13,8 +13,8 @@ namespace elbeam::search {
 struct ScoreTargets {
   const SourceBatch* batch = nullptr;
   SpecialTokens special;
-  std::vector<std::vector<std::int64_t>> targets;  // one per sentence, eos included
-  std::optional<std::int64_t> start_token{};       // what precedes each target: eos
+  std::vector<std::vector<std::int64_t>> targets;   // one per sentence, eos included
+  std::optional<std::int64_t> start_token{};        // what precedes each target: eos
   std::vector<std::vector<std::int64_t>> inputs{};  // or what the decoder reads; as ScoreRequest's
   bool attention = false;
   bool (*cancelled)() = nullptr;  // as DecodeRequest's

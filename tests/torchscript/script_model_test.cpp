@@ -303,7 +303,8 @@ TEST(ScriptModelFile, WhatIsNoArchiveOfOursIsRefused) {
   options.path = kFolder + "tf.json";
   EXPECT_TRUE(throws(ErrorCode::kModel,
                      options.path + ": LibTorch: ", [&] { runtime::load_script_engine(options); }));
-  options.path = std::string(ELBEAM_TEST_DATA) + "/archive/script.ts.pt";  // scripted, with forward() alone
+  options.path =
+      std::string(ELBEAM_TEST_DATA) + "/archive/script.ts.pt";  // scripted, with forward() alone
   EXPECT_TRUE(
       throws(ErrorCode::kModel, "no method step", [&] { runtime::load_script_engine(options); }));
   options.path = testing::TempDir() + "elbeam_no_such_archive.ts.pt";
