@@ -74,6 +74,8 @@ class LanguageModelTask final : public Task {
     return limits;
   }
 
+  InferenceOrder inference_order() const override { return InferenceOrder::kAsGiven; }
+
   // The line without its eos, after the token that generation starts from.
   Sentence inference_sample(std::int64_t id, std::vector<std::int64_t> line) const override {
     const SpecialTokens special = source_dictionary().special();

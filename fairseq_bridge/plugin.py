@@ -82,6 +82,8 @@ def search_options(generator):
     blocker = generator.repeat_ngram_blocker
     if blocker is not None and blocker.use_extension:
         options["no_repeat_ngram_size"] = blocker.no_repeat_ngram_size
+    if generator.should_set_src_lengths and kind is not search.LengthConstrainedBeamSearch:
+        raise NotForElbeam(f"source lengths in {kind.__name__}")
     if generator.lm_model is not None:
         raise NotForElbeam("fusion with a language model")
     if generator.token_indices_to_suppress is not None:
@@ -96,16 +98,18 @@ def checkpoint_of(generator):
         raise NotForElbeam("a model that was not loaded unchanged from one file")
     if any(parameter.dtype != torch.float32 for model in models for parameter in model.parameters()):
         raise NotForElbeam("models that are not float32")
-    return ":".join(paths)
+    return paths
 
 
 def load_generator(elbeam, generator):
     """The elbeam.Generator of these models, made once for each SequenceGenerator."""
     if not hasattr(generator, "elbeam_generator"):
         threads = int(os.environ.get("ELBEAM_THREADS", torch.get_num_threads()))
-        path = checkpoint_of(generator)
-        generator.elbeam_generator = elbeam.Generator(path, threads=threads)
-        logger.info("decoding by elbeam %s: %s", elbeam.__version__, path)
+        paths = checkpoint_of(generator)
+        generator.elbeam_generator = elbeam.Generator(
+            paths[0], ensemble_paths=paths[1:], threads=threads
+        )
+        logger.info("decoding by elbeam %s: %s", elbeam.__version__, ", ".join(paths))
     return generator.elbeam_generator
 
 

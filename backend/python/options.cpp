@@ -75,6 +75,14 @@ LoadOptions load_options(const py::dict& arguments) {
               {{"auto", Attention::kAuto}, {"el", Attention::kEl}, {"mha", Attention::kMha}})},
       {"dtype", choice(&O::dtype, {{"fp32", DType::kFp32}, {"fp64", DType::kFp64}})},
       {"threads", member(&O::threads)},
+      {"extra_symbols", member(&O::extra_symbols)},
+      {"ensemble_paths", member(&O::ensemble_paths)},
+      {"lm_path", member(&O::lm_path)},
+      {"lm_dictionary_path", member(&O::lm_dictionary_path)},
+      {"lm_weight", member(&O::lm_weight)},
+      {"half_weights", member(&O::half_weights)},
+      {"language_pair", member(&O::language_pair)},
+      {"model_overrides", member(&O::model_overrides)},
   };
   return from_arguments(arguments, setters);
 }

@@ -151,7 +151,8 @@ TEST(EvaluationTest, ThreadsAndPiecesDoNotChangeAnything) {
     metrics.push_back(make_ter({}));
     Evaluation evaluation(std::move(metrics), {threads, true});
     std::vector<Segment> segments;
-    for (int i = 0; i < 300; ++i) segments.push_back({hypotheses[i % 4U], references, {}});
+    for (int i = 0; i < 300; ++i)
+      segments.push_back({hypotheses[static_cast<std::size_t>(i % 4)], references, {}});
     for (std::size_t i = 0; i < segments.size(); i += piece) {
       evaluation.add(std::span(segments).subspan(i, std::min(piece, segments.size() - i)));
     }

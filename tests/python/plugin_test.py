@@ -20,6 +20,10 @@ CASES = {
     "beam": "bin-ende --path ckpt/tf.pt --beam 5 --nbest 5",
     "lengths": "bin-ende --path ckpt/tf.pt --beam 3 --min-len 4 --lenpen 2 --max-len-a 1 --max-len-b 5",
     "prefix": "bin-ende --path ckpt/tf.pt --beam 3 --prefix-size 2",
+    "ensemble": "bin-ende --path ckpt/tf.pt:ckpt/old_args.pt --beam 3",
+    "siblings": "bin-ende --path ckpt/tf.pt --beam 4 --nbest 4 --diversity-rate 0.5",
+    "source length": "bin-ende --path ckpt/tf.pt --beam 4 --match-source-len",
+    "alignment": "bin-ende --path ckpt/tf.pt --beam 2 --print-alignment hard",
     "bart": "bin-joined --path ckpt/bart.pt --beam 4 --nbest 2",
 }
 
