@@ -12,11 +12,11 @@ namespace {
 // numpy.random.default_rng(12345).choice(1000, size=8, replace=True) and the like.
 TEST(NumpyRandomTest, GivesNumpysNumbers) {
   NumpyRandom random(12345);
-  for (const std::uint32_t expected : {699, 227, 788, 316, 204, 797, 642, 676}) {
+  for (const std::uint32_t expected : {699U, 227U, 788U, 316U, 204U, 797U, 642U, 676U}) {
     EXPECT_EQ(random.below(1000), expected);
   }
   NumpyRandom large_seed((std::uint64_t{1} << 40) + 3);
-  for (const std::uint32_t expected : {5, 5, 3, 6, 2, 3, 2, 0}) {
+  for (const std::uint32_t expected : {5U, 5U, 3U, 6U, 2U, 3U, 2U, 0U}) {
     EXPECT_EQ(large_seed.below(7), expected);
   }
   NumpyRandom coins(12345);
