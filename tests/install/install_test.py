@@ -69,9 +69,10 @@ class Install(unittest.TestCase):
         shown = call("nm", "-DC", "--defined-only", str(self.library()))
         public = re.compile(
             r"(typeinfo( name)?|vtable) for elbeam::(Error|StepModel|DecodeState)$"
-            r"|typeinfo( name)? for elbeam::eval::Metric$"
+            r"|(typeinfo( name)?|vtable) for elbeam::eval::Metric$"
             r"|elbeam::(Generator::|SearchOptions::|LoadOptions::|error_code_name|exit_code|version"
-            r"|request_cancellation|eval::(make_|Evaluation::|TextFile::(open|next)\())"
+            r"|request_cancellation|eval::(make_|Evaluation::|TextFile::(open|next)\(|Metric::corpus_score\("
+            r"|paired_bootstrap\(|approximate_randomization\())"
         )
         names = [line.split(" ", 2)[2] for line in shown.splitlines()]
         self.assertTrue(any(name.startswith("elbeam::Generator::") for name in names))
