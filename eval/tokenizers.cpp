@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <span>
 
 namespace elbeam::eval {
@@ -284,9 +285,57 @@ std::string encode_utf8(const std::vector<char32_t>& code_points) {
   return out;
 }
 
+void WordIds::clear() {
+  size_ = 0;
+  if (++epoch_ != 0) return;
+  slots_.clear();
+  epoch_ = 1;
+}
+
+void WordIds::grow() {
+  std::vector<Slot> old(std::max<std::size_t>(64, slots_.size() * 2));
+  old.swap(slots_);
+  const std::size_t mask = slots_.size() - 1;
+  for (const Slot& slot : old) {
+    if (slot.epoch != epoch_) continue;
+    std::size_t place = slot.hash & mask;
+    while (slots_[place].epoch == epoch_) place = (place + 1) & mask;
+    slots_[place] = slot;
+  }
+}
+
+std::uint32_t WordIds::id(std::string_view word) {
+  if ((std::size_t{size_} + 1) * 2 > slots_.size()) grow();
+  const std::size_t hash = std::hash<std::string_view>()(word);
+  const std::size_t mask = slots_.size() - 1;
+  std::size_t place = hash & mask;
+  while (slots_[place].epoch == epoch_) {
+    if (slots_[place].hash == hash && slots_[place].word == word) return slots_[place].id;
+    place = (place + 1) & mask;
+  }
+  slots_[place] = {word, hash, size_, epoch_};
+  return size_++;
+}
+
 void WordIds::split(std::string_view line, std::vector<std::uint32_t>& ids) {
   ids.clear();
-  for (const std::string_view word : text::split_words(line)) ids.push_back(id(word));
+  std::size_t word = 0;  // where it begins
+  for (std::size_t i = 0; i < line.size();) {
+    const auto byte = static_cast<unsigned char>(line[i]);
+    std::size_t length = 1;
+    bool space = text::is_space(byte);
+    if (byte >= 0x80) {
+      const text::Utf8Unit unit = text::utf8_unit(line, i);
+      length = unit.length;
+      space = unit.valid && text::is_space(unit.code_point);
+    }
+    if (space) {
+      if (i > word) ids.push_back(id(line.substr(word, i - word)));
+      word = i + length;
+    }
+    i += length;
+  }
+  if (word < line.size()) ids.push_back(id(line.substr(word)));
 }
 
 }  // namespace elbeam::eval

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace elbeam::eval {
@@ -53,15 +52,24 @@ std::string encode_utf8(const std::vector<char32_t>& code_points);
 // that the caller keeps until clear(). Not thread-safe.
 class WordIds {
  public:
-  void clear() { ids_.clear(); }
-  std::uint32_t id(std::string_view word) {
-    return ids_.try_emplace(word, static_cast<std::uint32_t>(ids_.size())).first->second;
-  }
+  void clear();
+  std::uint32_t id(std::string_view word);
   // Replaces `ids` by those of the line's words (str.split()).
   void split(std::string_view line, std::vector<std::uint32_t>& ids);
 
  private:
-  std::unordered_map<std::string_view, std::uint32_t> ids_;
+  struct Slot {
+    std::string_view word;
+    std::size_t hash = 0;
+    std::uint32_t id = 0;
+    std::uint32_t epoch = 0;  // another than epoch_: the slot is empty
+  };
+
+  void grow();
+
+  std::vector<Slot> slots_;  // open addressing; emptied by a new epoch, in constant time
+  std::uint32_t epoch_ = 1;
+  std::uint32_t size_ = 0;
 };
 
 }  // namespace elbeam::eval
