@@ -32,7 +32,8 @@ void copy_dataset(const std::string& name, const std::string& prefix) {
 }
 
 TEST(Datasets, EveryFormatIsInferredAndReadsAsInFairseq) {
-  for (const auto& [name, expected] : stock().at("formats").items()) {
+  const auto all = stock();
+  for (const auto& [name, expected] : all.at("formats").items()) {
     const auto data = load_indexed_dataset(stored(name), DatasetImpl::kInferred, dictionary());
     ASSERT_NE(data, nullptr) << name;
     ASSERT_EQ(data->size(), ssize(expected.at("tokens").size())) << name;
@@ -125,7 +126,8 @@ MonolingualDataset blocks_of(const json& block) {
 }
 
 TEST(Monolingual, SamplesAndOrderAreFairseqs) {
-  for (const json& block : stock().at("blocks")) {
+  const auto all = stock();
+  for (const json& block : all.at("blocks")) {
     SCOPED_TRACE(block.at("mode").get<std::string>() + " " + block.at("data").get<std::string>() +
                  " " + std::to_string(block.at("size").get<int>()));
     if (block.contains("error")) {

@@ -73,7 +73,8 @@ TEST(Gpt2, LogProbabilitiesEqualTransformers) {
 TEST(Gpt2, GreedyAndBeamSearchEqualTransformers) {
   for (const Attention attention : {Attention::kMha, Attention::kEl}) {
     const auto model = load(attention, DType::kFp32);
-    for (const json& stock : reference().at("beams")) {
+    const json all = reference();
+    for (const json& stock : all.at("beams")) {
       const std::vector<std::int64_t> prompt = ours(stock.at("prompt"));
       const SourceBatch batch{{{2}}, 1};
       search::DecodeRequest request;
