@@ -19,7 +19,10 @@ std::string stored(const std::string& name) {
   return std::string(ELBEAM_TEST_DATA) + "/datasets/" + name;
 }
 
-json stock() { return json::parse(read_file(stored("datasets.json"))); }
+const json& stock() {
+  static const json all = json::parse(read_file(stored("datasets.json")));
+  return all;
+}
 
 text::Dictionary dictionary() { return text::Dictionary::load(stored("dict.txt")); }
 
@@ -32,8 +35,7 @@ void copy_dataset(const std::string& name, const std::string& prefix) {
 }
 
 TEST(Datasets, EveryFormatIsInferredAndReadsAsInFairseq) {
-  const auto all = stock();
-  for (const auto& [name, expected] : all.at("formats").items()) {
+  for (const auto& [name, expected] : stock().at("formats").items()) {
     const auto data = load_indexed_dataset(stored(name), DatasetImpl::kInferred, dictionary());
     ASSERT_NE(data, nullptr) << name;
     ASSERT_EQ(data->size(), ssize(expected.at("tokens").size())) << name;
@@ -126,8 +128,7 @@ MonolingualDataset blocks_of(const json& block) {
 }
 
 TEST(Monolingual, SamplesAndOrderAreFairseqs) {
-  const auto all = stock();
-  for (const json& block : all.at("blocks")) {
+  for (const json& block : stock().at("blocks")) {
     SCOPED_TRACE(block.at("mode").get<std::string>() + " " + block.at("data").get<std::string>() +
                  " " + std::to_string(block.at("size").get<int>()));
     if (block.contains("error")) {
