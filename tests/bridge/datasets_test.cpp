@@ -130,7 +130,7 @@ MonolingualDataset blocks_of(const json& block) {
 
 TEST(Monolingual, SamplesAndOrderAreFairseqs) {
   for (const json& block : stock().at("blocks")) {
-    if (block.at("data") == "protein") continue;  // issue 4, as above
+    if (block.value("data", "").find("protein") != std::string::npos) continue;  // issue 4, as above
     SCOPED_TRACE(block.at("mode").get<std::string>() + " " + block.at("data").get<std::string>() +
                  " " + std::to_string(block.at("size").get<int>()));
     if (block.contains("error")) {
