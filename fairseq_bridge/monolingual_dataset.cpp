@@ -124,17 +124,30 @@ void MonolingualDataset::cut_stream() {
   add_blocks(maker.finish());
 }
 
-// token_block_utils_fast._get_block_to_dataset_index_fast: one walk over the sentences.
+// token_block_utils_fast._get_block_to_dataset_index_fast: one walk over the sentences. Where a
+// sentence of length 0 stands in front of a position (an empty fasta sequence, whose eos does not
+// count), the walk stops at that one.
 void MonolingualDataset::add_blocks(const Slices& slices) {
   blocks_.reserve(slices.size());
   std::int64_t sentence = 0;
-  std::int64_t start = 0;  // of the sentence in the stream
+  std::int64_t offset = 0;   // in the sentence
+  std::int64_t reached = 0;  // in the stream
   const auto seek = [&](std::int64_t position) {
-    while (start + sentence_size(sentence) <= position) start += sentence_size(sentence++);
+    while (reached < position) {
+      const std::int64_t left = sentence_size(sentence) - offset;
+      if (left > position - reached) {
+        offset += position - reached;
+        reached = position;
+      } else {
+        reached += left;
+        offset = 0;
+        ++sentence;
+      }
+    }
   };
   for (const auto& [begin, end] : slices) {
     seek(begin);
-    Block block{end - begin, sentence, begin - start, 0};
+    Block block{end - begin, sentence, offset, 0};
     seek(end - 1);
     block.last_sentence = sentence;
     blocks_.push_back(block);
@@ -167,9 +180,13 @@ MonolingualDataset::Sample MonolingualDataset::sample(std::int64_t index) const 
   sample.source.insert(sample.source.end(), at(std::max<std::int64_t>(block.offset - 1, 0)),
                        at(std::max<std::int64_t>(end - 1, 0)));
   if (options_.output_size >= 0) {
-    std::replace_if(
-        sample.target.begin(), sample.target.end(),
-        [this](std::int64_t token) { return token >= options_.output_size; }, special_.unk);
+    const auto unpredictable = [this](std::int64_t token) { return token >= options_.output_size; };
+    std::replace_if(sample.target.begin(), sample.target.end(), unpredictable, special_.unk);
+    // fairseq replaces in place, and source and target are views of one tensor unless the block
+    // begins with its first sentence: all of the source but its first token is replaced, too.
+    if (block.offset > 0 && !sample.source.empty()) {
+      std::replace_if(sample.source.begin() + 1, sample.source.end(), unpredictable, special_.unk);
+    }
   }
   if (options_.add_bos_token) {
     sample.source.insert(sample.source.begin(), special_.bos);
