@@ -66,14 +66,15 @@ def attempt(function, value):
 
 
 def train(name, texts, **options):
-    source = os.path.join(HERE, "train.txt")
+    os.chdir(HERE)  # the model holds these names as they are given: no path of this machine
+    source = "train.txt"
     with open(source, "w", encoding="utf-8") as f:
         f.write("\n".join(t.replace("\n", " ").replace("\r", " ") for t in texts))
     sentencepiece.SentencePieceTrainer.train(
-        input=source, model_prefix=os.path.join(HERE, name), minloglevel=2, **options
+        input=source, model_prefix=name, minloglevel=2, **options
     )
     os.remove(source)
-    os.remove(os.path.join(HERE, name + ".vocab"))
+    os.remove(name + ".vocab")
 
 
 def write(name, text):
