@@ -3,7 +3,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "search/decode_plan.hpp"
-#include "search/forced_steps.hpp"
+#include "search/forced_run.hpp"
 #include "search/lprob_rules.hpp"
 #include "search/topk.hpp"
 
@@ -17,7 +17,8 @@ namespace {
 // The tokens that may follow each sentence's prefix, most probable first.
 struct NextTokens {
   std::vector<std::vector<std::int64_t>> tokens;  // [sentences][<= count]
-  ForcedCounters counters;
+  std::int64_t steps = 0;
+  std::int64_t rows = 0;
 };
 
 NextTokens next_tokens(StepModel& model, const DecodeRequest& request, const DecodePlan& plan,
@@ -33,24 +34,26 @@ NextTokens next_tokens(StepModel& model, const DecodeRequest& request, const Dec
     const auto& prefix = request.prefix_tokens[usize(sentence)];
     input.insert(input.end(), prefix.begin(), prefix.end());
   }
-  NextTokens next;
-  next.tokens.resize(usize(plan.sentences));
+  run.last = true;
+  ForcedResult forced = run_forced(model, run);
+  NextTokens next{std::vector<std::vector<std::int64_t>>(usize(plan.sentences)), forced.steps,
+                  forced.rows};
   std::vector<ScoredIndex> workspace;
   const std::vector<float> no_offset{-0.0F};
-  next.counters = run_forced(model, run, [&](const ForcedStep& step) {
-    if (step.position + 1 < ssize(run.inputs[usize(step.sentence)].size())) return;
+  for (std::int64_t sentence = 0; sentence < plan.sentences; ++sentence) {
+    const std::int64_t position = ssize(run.inputs[usize(sentence)].size()) - 1;
+    const auto log_probs =
+        std::span(forced.last_log_probs).subspan(usize(sentence * plan.vocab), usize(plan.vocab));
     LprobRules rules;
     rules.special = request.special;
     rules.unk_penalty = static_cast<float>(request.options.unk_penalty);
-    rules.at_max_len = step.position >= plan.max_len;
-    rules.below_min_len = step.position < request.options.min_len;
-    apply_rules(rules, step.log_probs);
-    for (const ScoredIndex& best :
-         topk({step.log_probs, no_offset, plan.vocab}, count, workspace)) {
-      if (!std::isfinite(best.score)) continue;
-      next.tokens[usize(step.sentence)].push_back(best.index);
+    rules.at_max_len = position >= plan.max_len;
+    rules.below_min_len = position < request.options.min_len;
+    apply_rules(rules, log_probs);
+    for (const ScoredIndex& best : topk({log_probs, no_offset, plan.vocab}, count, workspace)) {
+      if (std::isfinite(best.score)) next.tokens[usize(sentence)].push_back(best.index);
     }
-  });
+  }
   return next;
 }
 
@@ -106,8 +109,8 @@ DecodeResult decode_alternatives(StepModel& model, const DecodeRequest& request,
     if (decoded.sentences[i].empty()) continue;
     result.sentences[usize(owners[i])].push_back(std::move(decoded.sentences[i].front()));
   }
-  result.counters.steps = next.counters.steps + decoded.counters.steps;
-  result.counters.rows = next.counters.rows + decoded.counters.rows;
+  result.counters.steps = next.steps + decoded.counters.steps;
+  result.counters.rows = next.rows + decoded.counters.rows;
   return result;
 }
 

@@ -2,7 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
-#include "search/forced_steps.hpp"
+#include "search/forced_run.hpp"
 
 #include <cmath>
 
@@ -10,15 +10,15 @@ namespace elbeam::search {
 namespace {
 
 // The sums begin with -0.0, so that one model's values come out as they are.
-void add(const ForcedStep& step, bool several, const std::vector<std::int64_t>& target,
-         FinishedHypothesis& sum) {
-  const float log_prob = step.log_probs[usize(target[usize(step.position)])];
-  const std::size_t position = usize(step.position);
-  sum.positional_scores[position] += several ? std::exp(log_prob) : log_prob;
-  if (step.attention.empty()) return;
-  std::vector<float>& column = sum.attention[position];
-  column.resize(step.attention.size(), -0.0F);
-  for (std::size_t i = 0; i < column.size(); ++i) column[i] += step.attention[i];
+void add(const ForcedResult& forced, std::size_t sentence, bool several, FinishedHypothesis& sum) {
+  const std::vector<float>& log_probs = forced.target_log_probs[sentence];
+  for (std::size_t i = 0; i < log_probs.size(); ++i) {
+    sum.positional_scores[i] += several ? std::exp(log_probs[i]) : log_probs[i];
+  }
+  for (std::size_t i = 0; i < sum.attention.size(); ++i) {
+    const float* line = forced.attention[sentence].data() + i * usize(forced.source_width);
+    for (float& value : sum.attention[i]) value += *line++;
+  }
 }
 
 void average(std::size_t models, FinishedHypothesis& sum) {
@@ -39,13 +39,7 @@ float mean(const std::vector<float>& scores) {
 // token.
 std::vector<std::int64_t> decoder_input(const ScoreTargets& request, std::size_t sentence) {
   const std::vector<std::int64_t>& target = request.targets[sentence];
-  if (!request.inputs.empty()) {
-    const std::vector<std::int64_t>& given = request.inputs[sentence];
-    ELBEAM_CHECK(given.size() == target.size(), ErrorCode::kUsage, "score: sentence ", sentence,
-                 " of the batch has ", given.size(), " input tokens for ", target.size(),
-                 " target tokens");
-    return given;
-  }
+  if (!request.inputs.empty()) return request.inputs[sentence];
   std::vector<std::int64_t> input;
   if (target.empty()) return input;
   input.push_back(request.start_token.value_or(request.special.eos));
@@ -66,31 +60,28 @@ DecodeResult score_targets(std::span<StepModel* const> models, const ScoreTarget
   ELBEAM_CHECK(request.inputs.empty() || request.inputs.size() == request.targets.size(),
                ErrorCode::kUsage, "score: ", request.inputs.size(), " inputs for ",
                request.targets.size(), " targets");
+  ELBEAM_CHECK(request.targets.size() == request.batch->sentences.size(), ErrorCode::kUsage,
+               "expected one target for each of ", request.batch->sentences.size(),
+               " sentences, got ", request.targets.size());
+  run.targets = request.targets;
   for (std::size_t i = 0; i < request.targets.size(); ++i) {
     const auto& target = request.targets[i];
     run.inputs.push_back(decoder_input(request, i));
     FinishedHypothesis& hypothesis = result.sentences.emplace_back().emplace_back();
     hypothesis.tokens = target;
     hypothesis.positional_scores.assign(target.size(), -0.0F);
-    if (request.attention) hypothesis.attention.resize(target.size());
+    if (request.attention) {
+      const std::vector<float> column(request.batch->sentences[i].size(), -0.0F);
+      hypothesis.attention.assign(target.size(), column);
+    }
   }
   for (StepModel* model : models) {
+    const ForcedResult forced = run_forced(*model, run);
     for (std::size_t i = 0; i < request.targets.size(); ++i) {
-      // The last token is not an input, hence not checked as one.
-      const auto& target = request.targets[i];
-      // Nor are targets that differ from the inputs.
-      for (const std::int64_t token : target) {
-        ELBEAM_CHECK(token >= 0 && token < model->vocab_size(), ErrorCode::kUsage,
-                     "the target of sentence ", i, " of the batch: token ", token,
-                     " is outside the vocabulary of ", model->vocab_size());
-      }
+      add(forced, i, models.size() > 1, result.sentences[i].front());
     }
-    const ForcedCounters counters = run_forced(*model, run, [&](const ForcedStep& step) {
-      add(step, models.size() > 1, request.targets[usize(step.sentence)],
-          result.sentences[usize(step.sentence)].front());
-    });
-    result.counters.steps += counters.steps;
-    result.counters.rows += counters.rows;
+    result.counters.steps += forced.steps;
+    result.counters.rows += forced.rows;
   }
   for (auto& hypotheses : result.sentences) {
     if (models.size() > 1) average(models.size(), hypotheses.front());
