@@ -132,14 +132,7 @@ class Rouge final : public Metric {
     statistics[3] = 1;
   }
 
-  Score score(std::span<const double> sums) const override {
-    ELBEAM_INVARIANT(sums.size() == size() && sums[3] > 0);
-    Score result;
-    result.precision = sums[0] / sums[3];
-    result.recall = sums[1] / sums[3];
-    result.fmeasure = result.score = sums[2] / sums[3];
-    return result;
-  }
+  Score score(std::span<const double> sums) const override { return mean_of_segments(sums); }
 
  private:
   Counts compare(Scratch& scratch) const {

@@ -1,5 +1,7 @@
 #include "eval/rouge_text.hpp"
 
+#include "base/check.hpp"
+
 #include <array>
 
 namespace elbeam::eval {
@@ -81,6 +83,15 @@ void RougeTokenizer::tokenize(std::string_view text, RougeTokens& tokens) {
       end_word();
     }
   }
+}
+
+Score mean_of_segments(std::span<const double> sums) {
+  ELBEAM_INVARIANT(sums.size() == 4 && sums[3] > 0);
+  Score result;
+  result.precision = sums[0] / sums[3];
+  result.recall = sums[1] / sums[3];
+  result.fmeasure = result.score = sums[2] / sums[3];
+  return result;
 }
 
 }  // namespace elbeam::eval

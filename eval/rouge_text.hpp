@@ -1,6 +1,8 @@
 // Words of a text as the two ROUGE implementations see them: runs of a-z and 0-9.
 #pragma once
 
+#include <elbeam/eval/metrics.hpp>
+
 #include "eval/stemmers.hpp"
 #include "eval/tokenizers.hpp"
 
@@ -12,6 +14,9 @@
 #include <vector>
 
 namespace elbeam::eval {
+
+// Mean over segments from sums of [precision, recall, F, segments].
+Score mean_of_segments(std::span<const double> sums);
 
 enum class RougeStemmer {
   kNone,

@@ -221,14 +221,9 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
 void run_generate(const GenerateOptions& wanted) {
   GenerateOptions options = wanted;
   const std::unique_ptr<Task> task = make_task(options.task);
-  LoadOptions load = options.load;
-  task->complete(load);
-  if (options.suppress_path) {
-    options.search.suppressed_sequences =
-        read_suppressed(*options.suppress_path, task->target_dictionary());
-  }
-  fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
-  const Generator generator(load);
+  options.search.suppressed_sequences =
+      read_suppressed(options.suppress_path, task->target_dictionary());
+  const Generator generator = load_generator(*task, options.load, kLogger);
   const std::unique_ptr<GenerationDataset> dataset = task->load_split();
   // Opened last: a run that cannot start must not empty the results of an earlier one.
   OutputFile output = open_output(options);

@@ -166,23 +166,13 @@ class HuffmanDataset final : public TokenDataset {
 
   void read_header() {
     const auto bytes = index_.bytes();
-    const std::string_view head = text_of(index_).substr(0, usize(kHeaderBytes));
-    ELBEAM_CHECK(head.substr(0, 9) == kMagic, ErrorCode::kFormat, index_.path(),
-                 ": not an index file: expected the magic HUFFIDX at byte 0, found ",
-                 quoted(head.substr(0, 9)));
-    ELBEAM_CHECK(ssize(head.size()) == kHeaderBytes, ErrorCode::kFormat, index_.path(),
-                 ": truncated header: expected ", kHeaderBytes, " bytes, found ", head.size());
-    const auto version = load<std::uint64_t>(bytes.data() + 9, 0);
-    ELBEAM_CHECK(version == 1, ErrorCode::kFormat, index_.path(), ": version at byte 9 is ",
-                 version, ", expected 1");
+    check_index_header(index_, kMagic, kHeaderBytes);
     data_bytes_ = narrow<std::int64_t>(load<std::uint64_t>(bytes.data() + 17, 0));
     ELBEAM_CHECK(data_bytes_ <= ssize(data_.bytes().size()), ErrorCode::kFormat, index_.path(),
                  ": says that ", data_.path(), " has ", data_bytes_, " bytes, it has ",
                  data_.bytes().size());
     count_ = narrow<std::int64_t>(load<std::uint64_t>(bytes.data() + 25, 0));
-    const std::int64_t expected = checked_add(kHeaderBytes, checked_mul<std::int64_t>(count_, 12));
-    ELBEAM_CHECK(ssize(bytes.size()) >= expected, ErrorCode::kFormat, index_.path(), ": ", count_,
-                 " sentences need ", expected, " bytes, the file has ", bytes.size());
+    check_index_room(index_, kHeaderBytes, count_);
     sizes_ = bytes.data() + kHeaderBytes;
     ends_ = sizes_ + count_ * 4;
   }

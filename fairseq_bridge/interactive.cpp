@@ -181,14 +181,9 @@ void translate(InteractiveOptions options) {
   // Opened first: a wrong name must not cost the time to load a model.
   LineReader input(options.input);
   const std::unique_ptr<Task> task = make_task(options.task);
-  LoadOptions load = options.load;
-  task->complete(load);
-  if (options.suppress_path) {
-    options.search.suppressed_sequences =
-        read_suppressed(*options.suppress_path, task->target_dictionary());
-  }
-  fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
-  const Generator generator(load);
+  options.search.suppressed_sequences =
+      read_suppressed(options.suppress_path, task->target_dictionary());
+  const Generator generator = load_generator(*task, options.load, kLogger);
   if (options.constraints) {
     fairseq_log(LogLevel::kWarning, kLogger,
                 "NOTE: Constrained decoding currently assumes a shared subword vocabulary.");

@@ -280,9 +280,11 @@ OutputOptions read_output_options(const ParsedFlags& flags, QuirkLog& quirks) {
   return output;
 }
 
-std::vector<std::vector<std::int64_t>> read_suppressed(const std::string& path,
+std::vector<std::vector<std::int64_t>> read_suppressed(const std::optional<std::string>& file,
                                                        const text::Dictionary& dictionary) {
   std::vector<std::vector<std::int64_t>> sequences;
+  if (!file) return sequences;
+  const std::string& path = *file;
   const auto lines = open_raw_dataset(path, dictionary);
   for (std::int64_t i = 0; i < lines->size(); ++i) {
     sequences.push_back(lines->tokens(i));

@@ -63,9 +63,9 @@ BatchLimits read_batch_limits(const ParsedFlags& flags);
 // --post-process, --bpe, --quiet, --results-path ...
 OutputOptions read_output_options(const ParsedFlags& flags, QuirkLog& quirks);
 
-// --suppress: lines of target words that may not be generated. Throws Error(kIo, kFormat) with file
-// and line: an empty line, a word that is not in the dictionary.
-std::vector<std::vector<std::int64_t>> read_suppressed(const std::string& path,
+// --suppress: lines of target words that may not be generated; none without a file. Throws
+// Error(kIo, kFormat) with file and line: an empty line, a word that is not in the dictionary.
+std::vector<std::vector<std::int64_t>> read_suppressed(const std::optional<std::string>& file,
                                                        const text::Dictionary& dictionary);
 
 // --compat.

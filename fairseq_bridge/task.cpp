@@ -2,6 +2,7 @@
 
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "fairseq_bridge/fairseq_log.hpp"
 #include "fairseq_bridge/language_model_task.hpp"
 #include "fairseq_bridge/pair_task.hpp"
 #include "fairseq_bridge/row_order.hpp"
@@ -93,6 +94,12 @@ std::vector<Sentence> collate(const GenerationDataset& dataset,
     rows.push_back(std::move(unsorted[usize(row)]));
   }
   return rows;
+}
+
+Generator load_generator(const Task& task, LoadOptions load, std::string_view logger) {
+  task.complete(load);
+  fairseq_log(LogLevel::kInfo, logger, concat("loading model(s) from ", load.model_path));
+  return Generator(load);
 }
 
 std::unique_ptr<Task> make_task(const TaskOptions& options) {

@@ -15,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace elbeam::fairseq {
@@ -96,6 +97,9 @@ class Task {
   text::Dictionary source_dictionary_;
   text::Dictionary target_dictionary_;
 };
+
+// The model of a task; logs, as Python's `logger`, that it is loaded. Throws Error as Generator.
+Generator load_generator(const Task& task, LoadOptions load, std::string_view logger);
 
 // Loads the dictionaries and logs their sizes. Throws Error: kUsage for options that the task does
 // not take together, kIo and kFormat for the dictionaries.

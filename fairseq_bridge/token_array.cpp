@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <type_traits>
 #include <utility>
@@ -78,6 +79,27 @@ std::vector<std::int64_t> read_tokens(const TokenArray& array, const std::string
       return convert<std::uint64_t>(array, path, sentence);
   }
   fail(ErrorCode::kInternal, "element type ", static_cast<int>(array.type));
+}
+
+void check_index_header(const MappedFile& index, std::string_view magic,
+                        std::int64_t header_bytes) {
+  const auto bytes = index.bytes();
+  const std::string_view head(reinterpret_cast<const char*>(bytes.data()),
+                              std::min(bytes.size(), usize(header_bytes)));
+  ELBEAM_CHECK(head.substr(0, magic.size()) == magic, ErrorCode::kFormat, index.path(),
+               ": not an index file: expected the magic ", magic.substr(0, magic.find('\0')),
+               " at byte 0, found ", quoted(head.substr(0, magic.size())));
+  ELBEAM_CHECK(ssize(head.size()) == header_bytes, ErrorCode::kFormat, index.path(),
+               ": truncated header: expected ", header_bytes, " bytes, found ", head.size());
+  const auto version = load<std::uint64_t>(bytes.data() + magic.size(), 0);
+  ELBEAM_CHECK(version == 1, ErrorCode::kFormat, index.path(), ": version at byte ", magic.size(),
+               " is ", version, ", expected 1");
+}
+
+void check_index_room(const MappedFile& index, std::int64_t header_bytes, std::int64_t count) {
+  const std::int64_t expected = checked_add(header_bytes, checked_mul<std::int64_t>(count, 12));
+  ELBEAM_CHECK(ssize(index.bytes().size()) >= expected, ErrorCode::kFormat, index.path(), ": ",
+               count, " sentences need ", expected, " bytes, the file has ", index.bytes().size());
 }
 
 }  // namespace elbeam::fairseq

@@ -1,11 +1,14 @@
 // Arrays of numbers in fairseq's data files (little-endian), read with checks.
 #pragma once
 
+#include "base/mapped_file.hpp"
+
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace elbeam::fairseq {
@@ -51,5 +54,11 @@ struct TokenArray {
 // integer.
 std::vector<std::int64_t> read_tokens(const TokenArray& array, const std::string& path,
                                       std::int64_t sentence);
+
+// How the .idx files of mmap and huffman data begin and go on. Throw Error(kFormat) naming what is
+// wrong where: `magic` (9 bytes, the name and two zeros), a version other than 1, fewer than
+// `header_bytes`; and a file too small for `count` entries of 12 bytes behind the header.
+void check_index_header(const MappedFile& index, std::string_view magic, std::int64_t header_bytes);
+void check_index_room(const MappedFile& index, std::int64_t header_bytes, std::int64_t count);
 
 }  // namespace elbeam::fairseq

@@ -1,6 +1,7 @@
 // Against stock fairseq: tests/data/search/make_golden.py ran SequenceGenerator on scripted
 // log-probabilities; here the same script goes through our search.
 #include "search_testing.hpp"
+#include "strategy_golden.hpp"
 
 #include <fstream>
 #include <map>
@@ -27,12 +28,6 @@ struct GoldenCase {
   bool assertion = false;  // fairseq stopped with an AssertionError
 };
 
-std::vector<std::int64_t> read_ids(std::istream& fields) {
-  std::vector<std::int64_t> ids;
-  for (std::int64_t id = 0; fields >> id;) ids.push_back(id);
-  return ids;
-}
-
 // The fields that make_strategy_golden.py adds.
 void read_strategy(std::istream& fields, DecodeRequest& request) {
   static const std::map<std::string, Strategy> kNames = {{"beam", Strategy::kBeam},
@@ -49,17 +44,9 @@ void read_strategy(std::istream& fields, DecodeRequest& request) {
   request.attention = true;
 }
 
-GoldenCase read_case(std::istream& fields) {
+GoldenCase read_golden_case(std::istream& fields) {
   GoldenCase golden;
-  std::string style;
-  SearchOptions& options = golden.request.options;
-  fields >> golden.script.seed >> style >> golden.vocab >> options.beam >> options.min_len >>
-      options.max_len_a >> options.max_len_b >> golden.max_positions >> options.normalize_scores >>
-      options.lenpen >> options.unk_penalty >> options.temperature;
-  EXPECT_TRUE(fields);
-  golden.script.coarse = style.find('c') != std::string::npos;
-  golden.script.holes = style.find('h') != std::string::npos;
-  golden.script.nans = style.find('n') != std::string::npos;
+  read_case(fields, golden);
   read_strategy(fields, golden.request);
   return golden;
 }
@@ -80,7 +67,7 @@ std::vector<GoldenCase> read_golden(const std::string& name) {
     std::istringstream fields(line);
     std::string kind;
     fields >> kind;
-    if (kind == "case") cases.push_back(read_case(fields));
+    if (kind == "case") cases.push_back(read_golden_case(fields));
     if (kind == "source") cases.back().sources.push_back(read_ids(fields));
     if (kind == "prefix") cases.back().request.prefix_tokens.push_back(read_ids(fields));
     if (kind == "hypothesis") cases.back().hypotheses.push_back(read_hypothesis(fields));

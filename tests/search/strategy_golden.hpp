@@ -31,7 +31,9 @@ inline std::vector<std::int64_t> read_ids(std::istream& fields) {
   return ids;
 }
 
-inline void read_case(std::istream& fields, StrategyCase& golden) {
+// The fields of random_case() into a case that has script, vocab, max_positions and request.
+template <typename Case>
+void read_case(std::istream& fields, Case& golden) {
   std::string style;
   SearchOptions& options = golden.request.options;
   fields >> golden.script.seed >> style >> golden.vocab >> options.beam >> options.min_len >>

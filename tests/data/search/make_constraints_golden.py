@@ -10,14 +10,20 @@ import random
 
 import torch
 from fairseq.search import LexicallyConstrainedBeamSearch, PrefixConstrainedBeamSearch
-from fairseq.sequence_generator import SequenceGenerator
 from fairseq.token_generation_constraints import (
     OrderedConstraintState,
     UnorderedConstraintState,
     pack_constraints,
 )
 
-from make_golden import ScriptedEnsemble, Words, pad_right, random_case
+from make_golden import (
+    ScriptedEnsemble,
+    Words,
+    pad_right,
+    print_sentences,
+    random_case,
+    scripted_generator,
+)
 
 STATES = {"ordered": OrderedConstraintState, "unordered": UnorderedConstraintState}
 
@@ -63,22 +69,6 @@ def write_states(path, count):
             print(kind, as_text(constraints), len(state.tokens), ";".join(steps), sep="|", file=out)
 
 
-def generator_of(case, sources, strategy):
-    return SequenceGenerator(
-        ScriptedEnsemble(case, sources),
-        Words(case["vocab"]),
-        beam_size=case["beam"],
-        max_len_a=case["max_len_a"],
-        max_len_b=case["max_len_b"],
-        min_len=case["min_len"],
-        normalize_scores=bool(case["normalize"]),
-        len_penalty=case["lenpen"],
-        unk_penalty=case["unkpen"],
-        temperature=case["temperature"],
-        search_strategy=strategy,
-    )
-
-
 def answer_of(generator, sources, **arguments):
     sample = {"net_input": {"src_tokens": pad_right(sources)}}
     try:
@@ -117,7 +107,9 @@ def write_constrained(path, count):
             tokens = list(range(3, min(case["vocab"], rng.choice([6, 12, 30]))))
             batch = [random_constraints(rng, tokens, 3, 3) for _ in sources]
             strategy = LexicallyConstrainedBeamSearch(Words(case["vocab"]), kind)
-            generator = generator_of(case, sources, strategy)
+            generator = scripted_generator(
+                case, ScriptedEnsemble(case, sources), search_strategy=strategy
+            )
             answer, error = answer_of(generator, sources, constraints=packed(batch))
             print("case", *case.values(), file=out)
             print("constrained", kind, file=out)
@@ -148,10 +140,12 @@ def write_prefix_constrained(path, count):
                                if len(a) > len(prefix) and a[: len(prefix)] == prefix})
 
             strategy = PrefixConstrainedBeamSearch(Words(case["vocab"]), following)
-            answer, error = answer_of(generator_of(case, sources, strategy), sources)
+            generator = scripted_generator(
+                case, ScriptedEnsemble(case, sources), search_strategy=strategy
+            )
+            answer, error = answer_of(generator, sources)
             print("case", *case.values(), file=out)
-            for source in sources:
-                print("source", *source, file=out)
+            print_sentences(sources, None, out)
             for sequence in allowed:
                 print("allowed", *sequence, file=out)
             write_answer(answer, error, out)

@@ -127,9 +127,10 @@ def pad_right(rows):
     return torch.tensor([row + [1] * (width - len(row)) for row in rows]).view(len(rows), width)
 
 
-def run_fairseq(case, sources, prefixes):
-    generator = SequenceGenerator(
-        ScriptedEnsemble(case, sources),
+def scripted_generator(case, model, **more):
+    """Stock's generator with the options of random_case(); `more`: of a search strategy."""
+    return SequenceGenerator(
+        model,
         Words(case["vocab"]),
         beam_size=case["beam"],
         max_len_a=case["max_len_a"],
@@ -139,7 +140,19 @@ def run_fairseq(case, sources, prefixes):
         len_penalty=case["lenpen"],
         unk_penalty=case["unkpen"],
         temperature=case["temperature"],
+        **more,
     )
+
+
+def print_sentences(sources, prefixes, out):
+    for source in sources:
+        print("source", *source, file=out)
+    for prefix in prefixes or []:
+        print("prefix", *prefix, file=out)
+
+
+def run_fairseq(case, sources, prefixes):
+    generator = scripted_generator(case, ScriptedEnsemble(case, sources))
     sample = {"net_input": {"src_tokens": pad_right(sources)}}
     prefix_tokens = None if prefixes is None else pad_right(prefixes).long()
     try:
@@ -156,10 +169,7 @@ def write_beam_search(path, count):
             case, sources, prefixes = random_case(rng, number)
             answer = run_fairseq(case, sources, prefixes)
             print("case", *case.values(), file=out)
-            for source in sources:
-                print("source", *source, file=out)
-            for prefix in prefixes or []:
-                print("prefix", *prefix, file=out)
+            print_sentences(sources, prefixes, out)
             if answer is None:
                 print("assertion", file=out)
                 continue

@@ -10,9 +10,17 @@ import struct
 
 import torch
 from fairseq.search import Sampling
-from fairseq.sequence_generator import SequenceGenerator
 
-from make_golden import ScriptedEnsemble, Words, digest, mix, pad_right, random_case
+from make_golden import (
+    ScriptedEnsemble,
+    Words,
+    digest,
+    mix,
+    pad_right,
+    print_sentences,
+    random_case,
+    scripted_generator,
+)
 
 
 def scripted_probability(seed, i):
@@ -64,19 +72,9 @@ def sampling_options(rng, vocab):
 
 def run_sampling(case, sources, prefixes, options):
     topk, topp, seed = options
-    words = Words(case["vocab"])
-    generator = SequenceGenerator(
-        ScriptedEnsemble(case, sources),
-        words,
-        beam_size=case["beam"],
-        max_len_a=case["max_len_a"],
-        max_len_b=case["max_len_b"],
-        min_len=case["min_len"],
-        normalize_scores=bool(case["normalize"]),
-        len_penalty=case["lenpen"],
-        unk_penalty=case["unkpen"],
-        temperature=case["temperature"],
-        search_strategy=Sampling(words, topk, topp),
+    strategy = Sampling(Words(case["vocab"]), topk, topp)
+    generator = scripted_generator(
+        case, ScriptedEnsemble(case, sources), search_strategy=strategy
     )
     torch.manual_seed(seed)
     try:
@@ -102,10 +100,7 @@ def write_sampling(path, count):
             answer, following = run_sampling(case, sources, prefixes, options)
             print("case", *case.values(), file=out)
             print("sampling", *options, following, file=out)
-            for source in sources:
-                print("source", *source, file=out)
-            for prefix in prefixes or []:
-                print("prefix", *prefix, file=out)
+            print_sentences(sources, prefixes, out)
             if answer is None:
                 print("failure", file=out)
                 continue

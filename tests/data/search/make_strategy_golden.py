@@ -11,10 +11,18 @@ import struct
 import torch
 from fairseq import search
 from fairseq.ngram_repeat_block import NGramRepeatBlock
-from fairseq.sequence_generator import SequenceGenerator
 from fairseq.sequence_scorer import SequenceScorer
 
-from make_golden import ScriptedEnsemble, Words, digest, mix, pad_right, script_value
+from make_golden import (
+    ScriptedEnsemble,
+    Words,
+    digest,
+    mix,
+    pad_right,
+    print_sentences,
+    script_value,
+    scripted_generator,
+)
 
 
 def attention_value(source, history, position):
@@ -108,17 +116,9 @@ def make_strategy(case):
 
 
 def run_fairseq(case, sources, prefixes):
-    generator = SequenceGenerator(
+    generator = scripted_generator(
+        case,
         AttendingEnsemble(case, sources),
-        Words(case["vocab"]),
-        beam_size=case["beam"],
-        max_len_a=case["max_len_a"],
-        max_len_b=case["max_len_b"],
-        min_len=case["min_len"],
-        normalize_scores=bool(case["normalize"]),
-        len_penalty=case["lenpen"],
-        unk_penalty=case["unkpen"],
-        temperature=case["temperature"],
         match_source_len=case["strategy"] == "length",
         search_strategy=make_strategy(case),
     )
@@ -148,10 +148,7 @@ def write_strategies(path, count):
             case, sources, prefixes = random_case(rng, number)
             answer = run_fairseq(case, sources, prefixes)
             print("case", *case.values(), file=out)
-            for source in sources:
-                print("source", *source, file=out)
-            for prefix in prefixes or []:
-                print("prefix", *prefix, file=out)
+            print_sentences(sources, prefixes, out)
             if answer is None:
                 print("assertion", file=out)
                 continue
