@@ -8,6 +8,7 @@
 #include "fairseq_bridge/eval_lm_options.hpp"
 #include "fairseq_bridge/fairseq_log.hpp"
 #include "fairseq_bridge/interrupt.hpp"
+#include "fairseq_bridge/language_model_task.hpp"
 #include "fairseq_bridge/output_file.hpp"
 #include "fairseq_bridge/progress_bar.hpp"
 #include "fairseq_bridge/run_tool.hpp"
@@ -156,11 +157,9 @@ class Evaluation {
 
 void evaluate(const EvalLmOptions& options) {
   LoadOptions load = options.load;
-  load.target_dictionary_path =
-      (std::filesystem::path(first_data_path(options.data)) / "dict.txt").string();
-  const auto dictionary = text::Dictionary::load(load.target_dictionary_path);
-  fairseq_log(LogLevel::kInfo, "fairseq.tasks.language_modeling",
-              concat("dictionary: ", dictionary.size(), " types"));
+  const auto [dictionary_path, dictionary] =
+      load_language_model_dictionary(options.data, load.model_path);
+  load.target_dictionary_path = dictionary_path;
   fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
   const Generator generator(load);
   fairseq_log(

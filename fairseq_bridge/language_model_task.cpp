@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "fairseq_bridge/fairseq_log.hpp"
+#include "runtime/engine.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -42,24 +43,16 @@ class LanguageModelDataset final : public GenerationDataset {
   MonolingualDataset samples_;
 };
 
-std::string dictionary_path(const DataOptions& data) {
-  return (std::filesystem::path(first_data_path(data.data)) / "dict.txt").string();
-}
-
-text::Dictionary load_dictionary(const DataOptions& data) {
-  text::Dictionary dictionary = text::Dictionary::load(dictionary_path(data));
-  fairseq_log(LogLevel::kInfo, "fairseq.tasks.language_modeling",
-              concat("dictionary: ", dictionary.size(), " types"));
-  return dictionary;
-}
-
 class LanguageModelTask final : public Task {
  public:
-  LanguageModelTask(const TaskOptions& options, const text::Dictionary& dictionary)
-      : Task(dictionary, dictionary), data_(options.data), blocks_(options.blocks) {}
+  LanguageModelTask(const TaskOptions& options, const LanguageModelDictionary& words)
+      : Task(words.dictionary, words.dictionary),
+        dictionary_path_(words.path),
+        data_(options.data),
+        blocks_(options.blocks) {}
 
   void complete(LoadOptions& load) const override {
-    load.source_dictionary_path = load.target_dictionary_path = dictionary_path(data_);
+    load.source_dictionary_path = load.target_dictionary_path = dictionary_path_;
   }
 
   std::unique_ptr<GenerationDataset> load_split() const override {
@@ -131,14 +124,35 @@ class LanguageModelTask final : public Task {
     return blocks_.add_bos_token ? special.bos : special.eos;
   }
 
+  std::string dictionary_path_;
   DataOptions data_;
   MonolingualOptions blocks_;
 };
 
 }  // namespace
 
+LanguageModelDictionary load_language_model_dictionary(const std::string& data,
+                                                       const std::string& model_path) {
+  LanguageModelDictionary words;
+  words.path = (std::filesystem::path(first_data_path(data)) / "dict.txt").string();
+  std::error_code ignored;
+  if (!model_path.empty() && !std::filesystem::exists(words.path, ignored)) {
+    auto own = runtime::own_dictionary(model_path);
+    ELBEAM_CHECK(own.has_value(), ErrorCode::kIo, words.path,
+                 ": there is no dictionary, and the model ", model_path, " brings none");
+    words.path.clear();
+    words.dictionary = std::move(*own);
+  } else {
+    words.dictionary = text::Dictionary::load(words.path);
+  }
+  fairseq_log(LogLevel::kInfo, "fairseq.tasks.language_modeling",
+              concat("dictionary: ", words.dictionary.size(), " types"));
+  return words;
+}
+
 std::unique_ptr<Task> make_language_model_task(const TaskOptions& options) {
-  return std::make_unique<LanguageModelTask>(options, load_dictionary(options.data));
+  return std::make_unique<LanguageModelTask>(
+      options, load_language_model_dictionary(options.data.data, options.model_path));
 }
 
 }  // namespace elbeam::fairseq

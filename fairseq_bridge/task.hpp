@@ -40,6 +40,7 @@ struct TaskOptions {
   DataOptions data;
   MultilingualOptions languages;
   MonolingualOptions blocks;  // of language_modeling
+  std::string model_path;     // whose own dictionary serves a language model without dict.txt
   bool bart_hub = false;  // the convention of fairseq's BARTHubInterface, which no fairseq task has
 };
 

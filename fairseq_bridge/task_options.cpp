@@ -116,7 +116,10 @@ TaskOptions read_task_options(const ParsedFlags& flags, QuirkLog& quirks) {
   if (is_pair_task(task.name) && task.name != "translation") {
     task.languages = multilingual_options(flags, task.name);
   }
-  if (!is_pair_task(task.name)) task.blocks = block_options(flags);
+  if (!is_pair_task(task.name)) {
+    task.blocks = block_options(flags);
+    task.model_path = first_data_path(flags.text("--path").value_or(""));
+  }
   return task;
 }
 

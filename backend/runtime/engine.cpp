@@ -134,13 +134,19 @@ std::unique_ptr<StepModel> load_scripted(const LoadOptions& options, const Check
   return load_script_engine(script);
 }
 
+std::shared_ptr<const Checkpoint> under_fairseq_names(
+    std::shared_ptr<const Checkpoint> checkpoint) {
+  return checkpoint->format() == CheckpointFormat::kHuggingFace
+             ? model::gpt2_as_fairseq(std::move(checkpoint))
+             : checkpoint;
+}
+
 LoadedModel load_single(const LoadOptions& options) {
   LoadedModel loaded;
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
   loaded.info.source_format = format_name(checkpoint->format());
   loaded.info.parameters = count_parameters(*checkpoint);
-  if (checkpoint->format() == CheckpointFormat::kHuggingFace)
-    checkpoint = model::gpt2_as_fairseq(std::move(checkpoint));
+  checkpoint = under_fairseq_names(std::move(checkpoint));
   loaded.info.initialisation_draws =
       model::initialisation_draws(checkpoint->config(), checkpoint->tensors());
   loaded.source = load_dictionary(options.source_dictionary_path, options.extra_symbols,
@@ -189,6 +195,11 @@ void add_model(LoadedModel& loaded, const LoadedModel& other) {
 }
 
 }  // namespace
+
+std::optional<text::Dictionary> own_dictionary(const std::string& model_path) {
+  return load_dictionary({}, {}, *under_fairseq_names(Checkpoint::open(model_path)),
+                         "dict.tgt.txt");
+}
 
 LoadedModel load_model(const LoadOptions& options) {
   options.validate();

@@ -8,6 +8,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 namespace elbeam::runtime {
@@ -21,6 +22,10 @@ struct LoadedModel {
   std::optional<text::Dictionary> target;
   ModelInfo info;
 };
+
+// The target dictionary that a model's file brings: that of an elbeam archive or of a GPT-2 folder.
+// A fairseq checkpoint has none. Throws Error as Generator's constructor does for the file.
+std::optional<text::Dictionary> own_dictionary(const std::string& model_path);
 
 // Throws Error as Generator's constructor says.
 LoadedModel load_model(const LoadOptions& options);

@@ -1,8 +1,10 @@
 """elbeam-interactive as a user's shell sees it: lines as they come, bad text, closed pipes, signals."""
 
+import json
 import os
 import pathlib
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -26,6 +28,35 @@ def run(*arguments, text=b"", **options):
 
 def sources(output):
     return [line for line in output.split(b"\n") if line.startswith(b"S-")]
+
+
+class Gpt2Folder(unittest.TestCase):
+    def test_a_folder_of_hugging_face_needs_no_dictionary(self):
+        """The model is tests/data/gpt2_tiny, the continuations are those of transformers."""
+        folder = ROOT / "tests" / "data" / "gpt2_tiny"
+        beams = json.loads((folder / "reference.json").read_text())["beams"]
+        self.assertGreater(len(beams), 1)
+        for stock in beams:
+            prompt = " ".join(map(str, stock["prompt"]))
+            length = len(stock["prompt"]) + len(stock["continuations"][0])
+            flags = ["--beam", stock["beam"], "--nbest", stock["beam"], "--unnormalized"]
+            flags += ["--min-len", length, "--max-len-b", length, "--threads", "1"]
+            with self.subTest(prompt=prompt, beam=stock["beam"]), tempfile.TemporaryDirectory() as data:
+                result = run(
+                    *(data, "--task", "language_modeling", "--path", folder, *flags),
+                    text=prompt.encode() + b"\n",
+                )
+                self.assertEqual(result.returncode, 0, result.stderr)
+                found = re.findall(r"^H-0\t[^\t]*\t(.*)$", result.stdout.decode(), re.M)
+                expected = [" ".join([prompt, *map(str, ids)]) for ids in stock["continuations"]]
+                # The forced end has a score of its own: the order among beams is not compared.
+                self.assertEqual(sorted(found), sorted(expected))
+
+    def test_a_checkpoint_brings_no_dictionary(self):
+        with tempfile.TemporaryDirectory() as data:
+            result = run(data, "--task", "language_modeling", "--path", TOY / "ckpt" / "lm.pt")
+            self.assertEqual(result.returncode, 3)
+            self.assertIn(b"there is no dictionary", result.stderr)
 
 
 class CommandLine(unittest.TestCase):
