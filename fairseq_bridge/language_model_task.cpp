@@ -136,7 +136,8 @@ LanguageModelDictionary load_language_model_dictionary(const std::string& data,
   LanguageModelDictionary words;
   words.path = (std::filesystem::path(first_data_path(data)) / "dict.txt").string();
   std::error_code ignored;
-  if (!model_path.empty() && !std::filesystem::exists(words.path, ignored)) {
+  if (!std::filesystem::exists(words.path, ignored) &&
+      std::filesystem::exists(model_path, ignored)) {
     auto own = runtime::own_dictionary(model_path);
     ELBEAM_CHECK(own.has_value(), ErrorCode::kIo, words.path,
                  ": there is no dictionary, and the model ", model_path, " brings none");
