@@ -33,7 +33,7 @@ demo: build ## decode real text with the bundled model and compare with stock fa
 test: build ## set-up, build, then every test
 	@ctest --test-dir $(BUILD) --output-on-failure --parallel $(JOBS) --timeout 900
 
-bench: build ## speed and memory against stock fairseq on this machine; see bench/README.md
+bench: build ## speed and memory against stock fairseq and CTranslate2; see bench/README.md
 	@python3 -m bench --build $(BUILD)
 
 format: ## rewrite all C++ files in the house format

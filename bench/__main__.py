@@ -1,133 +1,144 @@
-"""Runs elbeam-generate and stock fairseq-generate in turn on the same model, data and flags.
+"""Runs elbeam, stock fairseq and CTranslate2 in turn on the same model, data and options.
 
-A B A B ...: a machine that slows down slows both. Prints, per figure, the median of each, and the
-median, lowest and highest of the ratios of neighbouring runs; outputs are compared as well.
+A B C A B C ...: a machine that slows down slows all. Prints, per figure, the median of each
+program, and the median, lowest and highest of the ratios within a round; outputs are compared as
+well. With --results the rounds are added to those of earlier calls.
 """
 
 import argparse
 import json
 import os
 import pathlib
-import re
-import statistics
-import subprocess
 import sys
-import tempfile
-import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from fairseq_bridge.parity import compare, output  # noqa: E402
-
-TRANSLATED = re.compile(r"Translated ([\d,]+) sentences \(([\d,]+) tokens\) in ([\d.]+)s")
+from . import agreement, machine, render
+from .programs import COMPUTE_TYPES, PROGRAMS, Elbeam, Files, Place, Setting, run
+from .workloads import ROOT, all_workloads
 
 
-def workloads():
-    """Name -> (folder, checkpoint, flags). Committed ones first; ../shared where it is there."""
-    data = ROOT / "tests" / "data"
-    shared = pathlib.Path(os.environ.get("ELBEAM_SHARED", ROOT.parent / "shared")) / "models"
-    translation = ["-s", "de", "-t", "en"]
-    questions = ["-s", "src", "-t", "tgt", "--truncate-source"]
-    candidates = {
-        "translation": (data / "debian_de_en/data-bin", data / "debian_de_en/checkpoint.pt", translation),
-        "multi30k": (shared / "multi30k_de_en/data-bin", shared / "multi30k_de_en/checkpoint_best.pt", translation),
-        "questions": (data / "squad_qg_bart/data-bin", data / "squad_qg_bart/checkpoint.pt", questions),
-        "long": (shared / "squad_qg_bart/data-bin-long", shared / "squad_qg_bart/checkpoint_best.pt", questions),
-    }
-    return {name: work for name, work in candidates.items() if work[1].exists()}
-
-
-def run(command, threads):
-    """Wall seconds, peak RSS in MiB, decoding seconds as the program logs them, stdout."""
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
-    environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = "1"  # stock cannot load its own files otherwise
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        begin = time.perf_counter()
-        process = subprocess.Popen(command, stdout=out, stderr=err, env=environment)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        wall = time.perf_counter() - begin
-        out.seek(0)
-        err.seek(0)
-        log = err.read()
-        if process.returncode != 0:
-            raise SystemExit(f"{' '.join(command)}: exit {process.returncode}\n{log[-2000:]}")
-        match = TRANSLATED.search(log)
-        return {
-            "wall s": wall,
-            "decoding s": float(match.group(3)) if match else float("nan"),
-            "peak RSS MiB": usage.ru_maxrss / 1024,
-        }, out.read()
-
-
-def measure(name, work, options):
-    """One workload; returns the record that is printed and written."""
-    folder, checkpoint, flags = work
-    common = [str(folder), "--task", "translation", *flags, "--path", str(checkpoint), "--beam", str(options.beam),
-              "--batch-size", str(options.batch), "--required-batch-size-multiple", "1"]  # fmt: skip
-    ours = [str(options.build / "bin" / "elbeam-generate"), *common, "--threads", str(options.threads)]
-    stock = [str(pathlib.Path(options.reference).parent / "fairseq-generate"), *common, "--cpu"]
-    rows = {"elbeam": [], "stock": []}
-    texts = {}
-    for round_number in range(options.rounds):
-        for program, command in (("elbeam", ours), ("stock", stock)):
-            figures, texts[program] = run(command, options.threads)
-            rows[program].append(figures)
-        print(f"  {name}: round {round_number + 1} of {options.rounds}", file=sys.stderr)
-    verdict = compare.compare(output.parse(texts["stock"], "stock"), output.parse(texts["elbeam"], "elbeam"))
-    record = {
-        "workload": name, "beam": options.beam, "batch": options.batch, "threads": options.threads, "dtype": "fp32",
-        "rounds": options.rounds, "hypotheses": verdict.hypotheses, "tokens equal": verdict.tokens_equal,
-        "figures": {},
-    }  # fmt: skip
-    for key in rows["stock"][0]:
-        ratios = [s[key] / e[key] for s, e in zip(rows["stock"], rows["elbeam"]) if e[key] > 0]
-        record["figures"][key] = {
-            "elbeam": statistics.median(r[key] for r in rows["elbeam"]),
-            "stock": statistics.median(r[key] for r in rows["stock"]),
-            "ratio": statistics.median(ratios) if ratios else float("nan"),
-            "lowest": min(ratios, default=float("nan")),
-            "highest": max(ratios, default=float("nan")),
+def measure(work, place, options):
+    """Rounds of one workload, each a record of every program's figures and of the agreements."""
+    files = Files(work, place)
+    setting = Setting(
+        options.threads,
+        options.dtype,
+        options.beam or work.beam,
+        options.batch or work.batch,
+        tuple(options.elbeam_option),
+    )
+    names = [n for n in options.programs if n != "stock" or setting.dtype == "fp32"]
+    programs = [PROGRAMS[name](files, setting) for name in names]
+    exact = None
+    if setting.dtype != "fp32":
+        exact = run(
+            Elbeam(files, Setting(setting.threads, "fp32", setting.beam, setting.batch)),
+            setting.threads,
+        )[1]
+    for number in range(options.rounds):
+        record = {
+            "workload": work.name,
+            "about": work.about,
+            "threads": setting.threads,
+            "dtype": setting.dtype,
+            "beam": setting.beam,
+            "batch": setting.batch,
+            "flags": list(setting.flags),
+            "programs": {},
+            "agreement": {},
         }
-    return record
-
-
-def table(records):
-    lines = [
-        "| workload | figure | elbeam | stock fairseq | stock / elbeam | lowest - highest | equal hypotheses |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for record in records:
-        for key, f in record["figures"].items():
-            lines.append(
-                f"| {record['workload']} (beam {record['beam']}, batch {record['batch']}, "
-                f"{record['threads']} thread(s), fp32) | {key} | {f['elbeam']:.2f} | {f['stock']:.2f} | "
-                f"{f['ratio']:.2f} | {f['lowest']:.2f} - {f['highest']:.2f} | "
-                f"{record['tokens equal']} of {record['hypotheses']} |"
+        outputs = {}
+        for program in programs:
+            record["programs"][program.name], outputs[program.name] = run(program, setting.threads)
+        ours = outputs["elbeam"]
+        if "stock" in outputs:
+            record["agreement"]["stock"] = agreement.with_stock(ours, outputs["stock"])
+        if "ctranslate2" in outputs:
+            record["agreement"]["ctranslate2"] = agreement.with_ctranslate2(
+                ours, outputs["ctranslate2"], work.forced
             )
-    return "\n".join(lines)
+        if exact is not None:
+            record["agreement"]["fp32"] = agreement.with_elbeam(ours, exact)
+            if "ctranslate2" in outputs:
+                record["agreement"]["ctranslate2 fp32"] = agreement.with_ctranslate2(
+                    exact, outputs["ctranslate2"], work.forced
+                )
+        print(f"  {work.name}: round {number + 1} of {options.rounds}", file=sys.stderr)
+        yield record
+
+
+def parse_options(available):
+    parser = argparse.ArgumentParser(prog="python3 -m bench", description=__doc__)
+    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
+    parser.add_argument(
+        "--reference",
+        default=os.environ.get("ELBEAM_REFERENCE_PYTHON"),
+        metavar="PYTHON",
+        help="python that has fairseq and ctranslate2 (default $ELBEAM_REFERENCE_PYTHON)",
+    )
+    parser.add_argument(
+        "--scratch",
+        type=pathlib.Path,
+        help="where models are made and converted (default BUILD/bench)",
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", choices=sorted(available), help="default: all"
+    )
+    parser.add_argument("--list", action="store_true", help="name the workloads and stop")
+    parser.add_argument(
+        "--programs", default=",".join(PROGRAMS), help="default: %(default)s; elbeam is needed"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--dtype", choices=sorted(COMPUTE_TYPES), default="fp32")
+    parser.add_argument("--batch", type=int, help="instead of the workload's own")
+    parser.add_argument("--beam", type=int, help="instead of the workload's own")
+    parser.add_argument(
+        "--elbeam-option",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="a further option of elbeam-generate, as --elbeam-option=--attention=el",
+    )
+    parser.add_argument("--results", type=pathlib.Path, help="JSON file to add the rounds to")
+    options = parser.parse_args()
+    options.programs = options.programs.split(",")
+    unknown = [name for name in options.programs if name not in PROGRAMS]
+    if unknown or "elbeam" not in options.programs:
+        parser.error(
+            f"--programs: expected elbeam and some of {list(PROGRAMS)}, got {options.programs}"
+        )
+    if options.rounds < 1 or options.threads < 1:
+        parser.error("--rounds and --threads: expected a positive number")
+    return options
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python3 -m bench", description=__doc__)
-    parser.add_argument("--build", type=pathlib.Path, default=ROOT / "build")
-    parser.add_argument("--reference", default=os.environ.get("ELBEAM_REFERENCE_PYTHON"), metavar="PYTHON",
-                        help="python of an environment with stock fairseq (default $ELBEAM_REFERENCE_PYTHON)")  # fmt: skip
-    parser.add_argument("--only", action="append", choices=sorted(workloads()), help="default: all that are there")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--beam", type=int, default=5)
-    parser.add_argument("--out", type=pathlib.Path, help="also write the records as JSON")
-    options = parser.parse_args()
+    available = all_workloads()
+    options = parse_options(available)
+    if options.list:
+        for work in available.values():
+            print(f"{work.name:16} {work.about}")
+        return
     if not options.reference:
-        raise SystemExit("bench: stock fairseq is the peer: set ELBEAM_REFERENCE_PYTHON or give --reference PYTHON")
-    available = workloads()
-    records = [measure(name, available[name], options) for name in options.only or available]
-    print(table(records))
-    if options.out:
-        options.out.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
+        raise SystemExit(
+            "bench: the peers need a python: set ELBEAM_REFERENCE_PYTHON or give --reference PYTHON"
+        )
+    scratch = (options.scratch or options.build / "bench").resolve()
+    place = Place(options.build.resolve() / "bin" / "elbeam-generate", options.reference, scratch)
+    results = {"machine": {}, "rounds": []}
+    if options.results and options.results.exists():
+        results = json.loads(options.results.read_text(encoding="utf-8"))
+    for name in options.only or available:
+        for record in measure(available[name], place, options):
+            results["rounds"].append(record)
+            results["machine"] = machine.describe(place.elbeam, place.reference) | {
+                "isa": record["programs"]["elbeam"]["stats"]["isa"]
+            }
+            if options.results:
+                options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    print(render.machine_line(results["machine"]))
+    print()
+    print(render.comparison(results["rounds"]))
 
 
 if __name__ == "__main__":
