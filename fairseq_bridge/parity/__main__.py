@@ -21,7 +21,7 @@ import pathlib
 import shlex
 import sys
 
-from . import ParityError, classify, compare, golden, output, report, run
+from . import ParityError, compare, golden, output, proof, report, run
 
 
 def parse_arguments(arguments):
@@ -138,11 +138,7 @@ class Job:
             other = output.parse(other_run.text, "elbeam")
         else:
             one, other = stock, elbeam
-        pairs = classify.token_pairs(one, other, differences)
-        asked = [(d.sentence, hypothesis) for d, *both in pairs for hypothesis in both]
-        scores = run.fp64_scores(python, whole or self.flags, self.folder, asked)
-        table = {(sentence, h.tokens): score for (sentence, h), score in zip(asked, scores)}
-        classify.classify(one, other, differences, lambda sentence, h: table[sentence, h.tokens])
+        proof.explain(one, other, differences, whole or self.flags, self.folder, python)
 
 
 def main(arguments):

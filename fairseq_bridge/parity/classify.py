@@ -63,6 +63,26 @@ def classify(stock, elbeam, differences, fp64_score):
     _excuse_tail(differences)
 
 
+def classify_draws(differences, answer):
+    """answer: what resample.py found for the runs "stock" and "elbeam". A sampled output is excused
+    as a whole: a draw that falls otherwise changes what follows it, in other sentences too."""
+    failures = [f"{name}: {run['failure']}" for name, run in answer.items() if run["failure"]]
+    one, other = (set(answer[name]["ties"]) for name in ("stock", "elbeam"))
+    drawn_otherwise = sorted(one ^ other)
+    for difference in differences:
+        if difference.kind != "tokens":
+            continue
+        if failures or not drawn_otherwise:
+            difference.why = "not proven: " + ("; ".join(failures) or "the draws are the same")
+        else:
+            difference.verdict, difference.draws = "tie", len(drawn_otherwise)
+            difference.why = (
+                f"follows from {len(drawn_otherwise)} draw(s) that fp64 decides by less than"
+                f" {TIE_GAP:g}, the first of them {drawn_otherwise[0]}"
+            )
+    _excuse_tail(differences)
+
+
 def _excuse_tail(differences):
     """The corpus score may change when, and only when, every changed hypothesis is a proven tie."""
     tokens = [difference for difference in differences if difference.kind == "tokens"]

@@ -24,6 +24,7 @@ class Difference:
     verdict: str = "fail"  # classify.py turns it into "tie" or "ordering" where that is proven
     why: str = ""
     fp64: typing.Optional[tuple[float, float]] = None  # scores of stock's and elbeam's hypothesis
+    draws: int = 0  # of a sampled output: draws that may fall either way, and fell otherwise
 
 
 @dataclasses.dataclass

@@ -16,6 +16,12 @@ class MatrixModel:
     max_len: int = 60
     held_out: str = "valid"  # another split, whose order fairseq shuffles
 
+    @property
+    def languages(self):
+        """Source and target; None for a language model, whose data have no language."""
+        flags = dict(zip(self.task_flags, self.task_flags[1:]))
+        return flags.get("-s"), flags.get("-t")
+
 
 MODELS = (
     MatrixModel(
@@ -133,11 +139,31 @@ FLAG_SETS = {
     "replace-unk": ("--replace-unk", "", "--beam", "2"),
 }
 
+# The same for fairseq-interactive; input.txt and constrained.txt lie in the model's folder.
+INTERACTIVE_SETS = {
+    "interactive": ("--input", "input.txt", "--buffer-size", "16", "--nbest", "2"),
+    "interactive, one line at a time": ("--input", "input.txt", "--batch-size", "1", "--beam", "4"),
+    "interactive, constraints": (
+        "--input", "constrained.txt", "--constraints", "--buffer-size", "16", "--nbest", "2",
+    ),  # fmt: skip
+    "interactive, top-k 10": (
+        "--input", "input.txt", "--buffer-size", "16", "--sampling", "--sampling-topk", "10",
+        "--beam", "2", "--nbest", "2", "--seed", "3",
+    ),  # fmt: skip
+}
+
+ALL_SETS = {**FLAG_SETS, **INTERACTIVE_SETS}
+
+
+def tool_of(name):
+    """The program of a flag set: fairseq-generate and elbeam-generate, or -interactive."""
+    return "interactive" if name in INTERACTIVE_SETS else "generate"
+
 
 def flags_of(model, name):
-    """fairseq-generate's arguments of a cell; paths are relative to the model's folder."""
+    """A cell's arguments; paths are relative to the model's folder."""
     flags = []
-    for flag in FLAG_SETS[name]:
+    for flag in ALL_SETS[name]:
         if flag == "{text}":
             flags.extend(model.post_process)
         else:

@@ -2,7 +2,7 @@
 
     PY matrix_models.py REQUEST.json
 
-REQUEST: {"checkpoint", "data", "files", "out", "sentences", "is_lm"}. The folder gets data-bin (each
+REQUEST: {"checkpoint", "data", "files", "out", "sentences", "is_lm", "languages"}. The folder gets data-bin (each
 split cut to its first sentences), a.pt (the model), b.pt and c.pt (its weights with 2 and 4 per cent
 of noise: ensembles need members that disagree) and lm.pt (a language model over the target
 dictionary: the model itself if it is one, else a small one with random weights).
@@ -15,7 +15,7 @@ import sys
 
 import torch
 from fairseq import options, tasks
-from fairseq.data import indexed_dataset
+from fairseq.data import Dictionary, indexed_dataset
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
 
@@ -38,6 +38,26 @@ def cut_data(data, out, sentences):
         dictionary = sorted(out.glob("dict.*.txt"))
         target = [path for path in dictionary if path.name in ("dict.en.txt", "dict.tgt.txt")]
         shutil.copy((target or dictionary)[0], out / "dict.txt")
+
+
+def words_of(data, language, sentences):
+    """The first sentences of the test split in the dictionary's words, without eos."""
+    names = sorted(data.glob(f"test.*.{language}.idx" if language else "test.idx"))
+    lines = indexed_dataset.MMapIndexedDataset(str(names[0].with_suffix("")))
+    dictionary = Dictionary.load(str(data / (f"dict.{language}.txt" if language else "dict.txt")))
+    return [dictionary.string(lines[i]).split() for i in range(min(sentences, len(lines)))]
+
+
+def write_inputs(out, languages, sentences):
+    sources, targets = (words_of(out / "data-bin", language, sentences) for language in languages)
+    # A line of a language model is a prompt: half of a sentence, and short.
+    if languages[0] is None:
+        sources = [words[: max(1, min(20, len(words) // 2))] for words in sources]
+    (out / "input.txt").write_text("".join(" ".join(s) + "\n" for s in sources), encoding="utf-8")
+    with open(out / "constrained.txt", "w", encoding="utf-8") as file:
+        for number, (source, target) in enumerate(zip(sources, targets)):
+            wanted = [target[len(target) // 2 :][:1], target[-2:-1]][: 1 + number % 2]
+            file.write("\t".join(" ".join(words) for words in [source, *wanted]) + "\n")
 
 
 def with_noise(checkpoint, share, seed):
@@ -83,6 +103,7 @@ def main(request_path):
         shutil.copy(request["checkpoint"], out / "lm.pt")
     else:
         torch.save(random_lm(out / "data-bin"), out / "lm.pt")
+    write_inputs(out, request["languages"], request["sentences"])
     (out / "complete").write_text("", encoding="utf-8")
 
 

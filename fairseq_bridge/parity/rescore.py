@@ -28,11 +28,14 @@ def use_double_softmax():
     utils.log_softmax = lambda x, dim, onnx_trace=False: F.log_softmax(x, dim=dim)
 
 
-def load(flags):
+def load(flags, seeded=False):
+    """seeded: the random generator stands where fairseq_cli.generate has it after loading."""
     parser = options.get_generation_parser()
     # As fairseq_cli.generate adds it: no effect, but the parser demands a known name.
     parser.add_argument("--arch", "-a", default="wav2vec2")
     cfg = convert_namespace_to_omegaconf(options.parse_args_and_arch(parser, input_args=flags))
+    if seeded and cfg.common.seed is not None and not cfg.generation.no_seed_provided:
+        utils.set_torch_seed(cfg.common.seed)
     task = tasks.setup_task(cfg.task)
     models, saved = checkpoint_utils.load_model_ensemble(
         utils.split_paths(cfg.common_eval.path),

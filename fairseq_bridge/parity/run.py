@@ -117,23 +117,32 @@ def fp64_scores(python, flags, folder, hypotheses):
     given = {flag.split("=")[0] for flag in flags}
     if given & UNSCORABLE_FLAGS:
         return [None] * len(hypotheses)
-    script = pathlib.Path(__file__).with_name("rescore.py")
+    items = [[sentence_id, one.text, len(one.positional)] for sentence_id, one in hypotheses]
+    request = {"flags": list(flags), "hypotheses": items}
+    return _ask(python, "rescore.py", request, folder, "fp64 scoring")["scores"]
+
+
+def resampled(python, flags, folder, outputs):
+    """outputs: name -> output.Output of a --sampling run. Returns resample.py's answer for each."""
+    runs = {
+        name: {
+            sentence_id: [[h.text, len(h.positional), h.score] for h in sentence.hypotheses]
+            for sentence_id, sentence in one.sentences.items()
+        }
+        for name, one in outputs.items()
+    }
+    request = {"flags": list(flags), "runs": runs}
+    return _ask(python, "resample.py", request, folder, "fp64 sampling")["runs"]
+
+
+def _ask(python, script, request, folder, name):
+    """Runs a script of this folder under the reference Python on a request; returns its answer."""
     with tempfile.TemporaryDirectory() as scratch:
-        request, answer = (
-            pathlib.Path(scratch, "request.json"),
-            pathlib.Path(scratch, "answer.json"),
-        )
-        items = [[sentence_id, one.text, len(one.positional)] for sentence_id, one in hypotheses]
-        request.write_text(
-            json.dumps({"flags": list(flags), "hypotheses": items}), encoding="utf-8"
-        )
-        run(
-            [python, str(script), str(request), str(answer)],
-            folder,
-            "fp64 scoring",
-            reference_environment(),
-        )
-        return json.loads(answer.read_text(encoding="utf-8"))["scores"]
+        question, answer = pathlib.Path(scratch, "request.json"), pathlib.Path(scratch, "answer.json")
+        question.write_text(json.dumps(request), encoding="utf-8")
+        command = [python, str(pathlib.Path(__file__).with_name(script)), str(question), str(answer)]
+        run(command, folder, name, reference_environment())
+        return json.loads(answer.read_text(encoding="utf-8"))
 
 
 def reference_facts(python):

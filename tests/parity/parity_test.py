@@ -20,6 +20,7 @@ from fairseq_bridge.parity import (  # noqa: E402
     compare,
     golden,
     output,
+    proof,
     report,
     run,
 )
@@ -198,6 +199,33 @@ class Classify(unittest.TestCase):
             one = copy.copy(tail)
             classify._excuse_tail([*others, one])
             self.assertEqual(one.verdict, expected)
+
+
+class Draws(unittest.TestCase):
+    """Sampled outputs: the draws are judged, not the scores."""
+
+    def verdicts(self, stock, elbeam):
+        differences = [
+            compare.Difference("tokens", 0, 0, "a", "b"),
+            compare.Difference("tokens", 3, 0, "c", "d"),
+            compare.Difference("tail", None, None, [], []),
+        ]
+        answer = {
+            name: dict(zip(("ties", "failure"), run)) for name, run in (("stock", stock), ("elbeam", elbeam))
+        }
+        classify.classify_draws(differences, answer)
+        return [d.verdict for d in differences], proof.count_of_ties(differences)
+
+    def test_ties_that_differ_excuse_all(self):
+        verdicts, count = self.verdicts((["one", "two"], ""), (["two", "three"], ""))
+        self.assertEqual((verdicts, count), (["tie"] * 3, 2))
+
+    def test_a_run_that_is_not_reached_excuses_nothing(self):
+        verdicts, _ = self.verdicts((["one"], ""), (["two"], "step 3 of sentence 7"))
+        self.assertEqual(verdicts, ["fail"] * 3)
+
+    def test_equal_draws_excuse_nothing(self):
+        self.assertEqual(self.verdicts((["one"], ""), (["one"], ""))[0], ["fail"] * 3)
 
 
 class Flags(unittest.TestCase):
