@@ -41,6 +41,11 @@ class NotReached(Exception):
     """No allowed way for the draws of a step leads to the given output."""
 
 
+def printed(tokens, bos):
+    """Dictionary.string leaves out a bos that was drawn; P- lines count it."""
+    return [token for token in tokens if token != bos]
+
+
 class GuidedSampling(search.Sampling):
     """search.Sampling whose ties fall as `targets` says; all else as fp64 says."""
 
@@ -48,10 +53,11 @@ class GuidedSampling(search.Sampling):
         super().__init__(dictionary, topk, topp)
         if topk > 0:
             raise NotReached("--sampling-topk is not covered by this proof")
+        self.bos = dictionary.bos()
         self.targets, self.ties, self.plan, self.taken = {}, [], [], []
 
     def begin(self, targets, plan):
-        """targets: sentence id -> the token ids of its hypotheses. plan: what next_plan() said."""
+        """targets: sentence id -> (printed ids, number of tokens) of its hypotheses. plan: what next_plan() said."""
         self.targets, self.ties, self.plan, self.taken = targets, [], plan, []
 
     def next_plan(self):
@@ -67,8 +73,12 @@ class GuidedSampling(search.Sampling):
         """Whether a row may go on with a token. What follows a finished hypothesis is not printed."""
         if (prefix[1:] == self.eos).any():
             return True
-        words = prefix[1:].tolist() + [token]
-        return any(target[: len(words)] == words for target in self.targets[row])
+        row_tokens = prefix[1:].tolist() + [token]
+        words = printed(row_tokens, self.bos)
+        return any(
+            ids[: len(words)] == words and len(row_tokens) - len(words) <= count - len(ids)
+            for ids, count in self.targets[row]
+        )
 
     def step(self, step, lprobs, scores, prev_output_tokens=None, original_batch_idxs=None):
         bsz, beam, _ = lprobs.size()
@@ -192,13 +202,17 @@ def batches(cfg, task, models):
     ).next_epoch_itr(shuffle=False)
 
 
-def check_scores(sentence, found, given):
-    """found: hypotheses of the generator; given: [(ids, printed score)]."""
-    left = [(h["tokens"].tolist(), float(h["score"]) / math.log(2)) for h in found]
-    for ids, printed in given:
-        match = next((h for h in left if h[0] == ids and abs(h[1] - printed) <= BELONGS), None)
+def check_scores(sentence, found, given, bos):
+    """found: hypotheses of the generator; given: [(printed ids, number of tokens, score)]."""
+    left = [
+        (printed(tokens, bos), len(tokens), float(h["score"]) / math.log(2))
+        for h in found
+        for tokens in [h["tokens"].tolist()]
+    ]
+    for ids, count, score in given:
+        match = next((h for h in left if h[:2] == (ids, count) and abs(h[2] - score) <= BELONGS), None)
         if match is None:
-            raise NotReached(f"sentence {sentence}: no hypothesis of fp64 has the tokens and score {printed}")
+            raise NotReached(f"sentence {sentence}: no hypothesis of fp64 has the tokens and score {score}")
         left.remove(match)
 
 
@@ -208,10 +222,10 @@ def one_batch(decode, guided, ids, targets):
     plan = []
     for _ in range(PLANS_TRIED):
         torch.set_rng_state(state)
-        guided.begin({i: [tokens for tokens, _ in targets[i]] for i in ids}, plan)
+        guided.begin({i: [one[:2] for one in targets[i]] for i in ids}, plan)
         try:
             for sentence, hypotheses in zip(ids, decode()):
-                check_scores(sentence, hypotheses, targets[sentence])
+                check_scores(sentence, hypotheses, targets[sentence], guided.bos)
             return
         except NotReached as reason:
             plan, why = guided.next_plan(), str(reason)
@@ -225,13 +239,11 @@ def replay(flags, run):
     dictionary = task.target_dictionary
     targets = {
         int(sentence): [
-            (rescore.target_ids(dictionary, words, count), score) for words, count, score in hypotheses
+            ([*(dictionary.index(word) for word in words.split()), dictionary.eos()], count, score)
+            for words, count, score in hypotheses
         ]
         for sentence, hypotheses in run.items()
     }
-    for sentence, hypotheses in targets.items():
-        if any(ids is None for ids, _ in hypotheses):
-            return {"ties": [], "failure": f"sentence {sentence}: its words do not tell its tokens"}
     ties = []
     try:
         generator = task.build_generator(models, cfg.generation)

@@ -5,6 +5,7 @@ Needs ELBEAM_REFERENCE_PYTHON (a Python with fairseq) and toy models in ELBEAM_S
 Environment: ELBEAM_BIN_DIR, and ELBEAM_LIVE_FLAGS, more flags for elbeam (--engine ...).
 """
 
+import copy
 import os
 import pathlib
 import subprocess
@@ -14,7 +15,7 @@ import unittest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE))
-from fairseq_bridge.parity import run  # noqa: E402
+from fairseq_bridge.parity import output, run  # noqa: E402
 
 PYTHON = os.environ.get("ELBEAM_REFERENCE_PYTHON")
 TOY = pathlib.Path(os.environ.get("ELBEAM_SHARED", SOURCE.parent / "shared"), "reference", "toy")
@@ -51,6 +52,21 @@ class Live(unittest.TestCase):
                 stock.write_text(run.run_stock(PYTHON, flags, TOY).text, encoding="utf-8")
                 for attention in ("el", "mha"):
                     self.compare(flags, stock, f"--attention {attention} {EXTRA}")
+
+    def test_a_sampled_output_is_reached_by_its_draws_and_no_other_is(self):
+        """resample.py on stock's own output, and on the same with one word changed."""
+        for text in ("--sampling-topp 0.9 --beam 2 --nbest 2", "--beam 3 --nbest 3 --seed 5", "--beam 1"):
+            flags = [*f"bin-ende --path {TRANSFORMER} --sampling {text} --max-len-b 20".split()]
+            flags += COMMON.split()
+            with self.subTest(text):
+                stock = output.parse(run.run_stock(PYTHON, flags, TOY).text, "stock")
+                changed = copy.deepcopy(stock)
+                wrong = next(iter(changed.sentences.values())).hypotheses[0]
+                words = wrong.text.split()
+                wrong.text = " ".join([*words[:-1], "a" if words[-1] != "a" else "b"])
+                answer = run.resampled(PYTHON, flags, TOY, {"stock": stock, "changed": changed})
+                self.assertEqual(answer["stock"]["failure"], "")
+                self.assertIn("sentence", answer["changed"]["failure"])
 
     def compare(self, flags, stock, extra):
         command = [sys.executable, "-m", "fairseq_bridge.parity", "--reference-python", PYTHON]
