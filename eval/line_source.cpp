@@ -13,7 +13,7 @@
 namespace elbeam::eval {
 namespace {
 
-constexpr std::size_t kBlock = std::size_t{1} << 18;
+constexpr std::size_t kBlock = std::size_t{1} << 16;
 constexpr std::size_t kMaxLineBytes = std::size_t{1} << 30;
 
 gzFile open_file(const std::string& path) {

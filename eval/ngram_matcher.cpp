@@ -39,15 +39,50 @@ std::uint32_t PairIds::find_or_add(std::uint32_t first, std::uint32_t second) {
 
 void NgramMatcher::match(Ids hypothesis, std::span<const Ids> references,
                          std::span<std::int64_t> matches) {
-  std::size_t total = 0;
-  for (const Ids reference : references) total += reference.size();
-  hypothesis_grams_.assign(hypothesis.size(), 0);  // the one gram of order 0
-  reference_grams_.assign(total, 0);
+  reference_grams_.clear();
+  for (const Ids reference : references) {
+    reference_grams_.insert(reference_grams_.end(), reference.begin(), reference.end());
+  }
+  hypothesis_grams_.assign(hypothesis.begin(), hypothesis.end());
   std::fill(matches.begin(), matches.end(), 0);
   for (std::size_t order = 1; order <= matches.size(); ++order) {
-    // No common n-gram, no common longer one.
-    if (!match_order(order, hypothesis, references, matches[order - 1])) return;
+    std::int64_t& found = matches[order - 1];
+    const bool any = order == 1 ? match_words(references, found)
+                                : match_order(order, hypothesis, references, found);
+    if (!any) return;  // no common n-gram, no common longer one
   }
+}
+
+// Order 1: a word is its own number, there is nothing to look up.
+bool NgramMatcher::match_words(std::span<const Ids> references, std::int64_t& matches) {
+  if (references.size() >= PairIds::kNone - epoch_) {
+    words_.clear();
+    epoch_ = 0;
+  }
+  const std::uint32_t before = epoch_;  // of this and lesser epochs: not in these references
+  for (const Ids reference : references) {
+    ++epoch_;
+    for (const std::uint32_t id : reference) {
+      if (id >= words_.size()) words_.resize(std::max<std::size_t>(256, std::size_t{id} * 2));
+      Word& word = words_[id];
+      const std::uint32_t highest = word.epoch > before ? word.highest : 0;
+      const std::uint32_t count = word.epoch == epoch_ ? word.count + 1 : 1;
+      word = {epoch_, std::max(highest, count), count};
+    }
+  }
+  bool any = false;
+  for (std::uint32_t& gram : hypothesis_grams_) {
+    if (gram >= words_.size() || words_[gram].epoch <= before) {
+      gram = PairIds::kNone;
+      continue;
+    }
+    any = true;
+    std::uint32_t& left = words_[gram].highest;
+    if (left == 0) continue;
+    --left;
+    ++matches;
+  }
+  return any;
 }
 
 bool NgramMatcher::match_order(std::size_t order, Ids hypothesis, std::span<const Ids> references,
@@ -74,6 +109,8 @@ bool NgramMatcher::match_order(std::size_t order, Ids hypothesis, std::span<cons
   bool any = false;
   for (std::size_t i = 0; i + order <= hypothesis.size(); ++i) {
     std::uint32_t& gram = hypothesis_grams_[i];
+    // Both halves that overlap must be there; the second has not been replaced yet.
+    if (hypothesis_grams_[i + 1] == PairIds::kNone) gram = PairIds::kNone;
     if (gram == PairIds::kNone) continue;
     gram = grams_.find(gram, hypothesis[i + order - 1]);
     if (gram == PairIds::kNone) continue;

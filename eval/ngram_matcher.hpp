@@ -35,16 +35,27 @@ class PairIds {
 // Keeps its memory from call to call. Not thread-safe.
 class NgramMatcher {
  public:
-  using Ids = std::span<const std::uint32_t>;  // of words or characters: any numbers
+  // Of words or characters: numbers that begin near 0, for there is a table of all up to the
+  // largest.
+  using Ids = std::span<const std::uint32_t>;
 
   // matches[n - 1] = sum over the n-grams of `hypothesis` of min(its count there, its highest count
   // in one of the references), for n = 1 ... matches.size().
   void match(Ids hypothesis, std::span<const Ids> references, std::span<std::int64_t> matches);
 
  private:
+  struct Word {
+    std::uint32_t epoch = 0;    // of the last reference that has it
+    std::uint32_t highest = 0;  // its highest count in one of them
+    std::uint32_t count = 0;    // in that last one
+  };
+
+  bool match_words(std::span<const Ids> references, std::int64_t& matches);
   bool match_order(std::size_t order, Ids hypothesis, std::span<const Ids> references,
                    std::int64_t& matches);
 
+  std::vector<Word> words_;
+  std::uint32_t epoch_ = 0;  // of words_
   PairIds grams_;
   // For each position the id, among the grams of the order before, of the one that begins there.
   std::vector<std::uint32_t> hypothesis_grams_;

@@ -10,7 +10,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 namespace elbeam::eval {
@@ -52,13 +51,15 @@ class RougeTokenizer {
   void tokenize(std::string_view text, RougeTokens& tokens);
 
  private:
-  void add(std::size_t begin, RougeTokens& tokens);
+  void add_words(std::string_view line, RougeTokens& tokens);
   std::string_view stem(std::string_view word);
 
   RougeWords words_;
-  std::string lower_;  // the words, in lower case, one after the other; never grows in between
+  std::vector<char> lower_;  // the segment's texts with their words in lower case
+  std::size_t used_ = 0;     // of lower_
   WordIds ids_;
-  std::unordered_map<std::string, std::string> known_stems_;
+  WordIds known_;                   // words of all segments so far
+  std::vector<std::string> stems_;  // of those
 };
 
 }  // namespace elbeam::eval

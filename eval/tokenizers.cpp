@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <array>
-#include <functional>
+#include <cstring>
 #include <span>
 
 namespace elbeam::eval {
@@ -16,7 +16,7 @@ namespace {
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 bool is_period_or_comma(char c) noexcept { return c == '.' || c == ','; }
 
-// [\{-\~\[-\` -\&\(-\+\:-\@\/]
+// [\{-\~\[-\` -\&\(-\+\:-\@\/] without the blank: more blanks around one make no other words.
 constexpr std::array<bool, 256> kWesternPunctuation = [] {
   std::array<bool, 256> table{};
   const auto set = [&table](unsigned first, unsigned last) {
@@ -24,57 +24,102 @@ constexpr std::array<bool, 256> kWesternPunctuation = [] {
   };
   set('{', '~');
   set('[', '`');
-  set(' ', '&');
+  set('!', '&');
   set('(', '+');
   set(':', '@');
   set('/', '/');
   return table;
 }();
 
+// White space below 0x80, as text::is_space().
+constexpr std::array<bool, 256> kAsciiSpace = [] {
+  std::array<bool, 256> table{};
+  for (unsigned c = 0x09; c <= 0x0d; ++c) table[c] = true;
+  for (unsigned c = 0x1c; c <= 0x20; ++c) table[c] = true;
+  return table;
+}();
+
+std::uint64_t load(const char* bytes, std::size_t count) noexcept {
+  std::uint64_t value = 0;
+  std::memcpy(&value, bytes, count);
+  return value;
+}
+
+// Words are short: eight bytes at once. Of words of one length up to kExact, different ones have
+// different hashes, for each step can be undone.
+constexpr std::size_t kExact = 8;
+std::uint64_t hash_of(std::string_view word) noexcept {
+  constexpr std::uint64_t kFactor = 0x9e3779b97f4a7c15ULL;
+  std::uint64_t hash = word.size();
+  const auto mix = [&hash](std::uint64_t value) {
+    hash = (hash ^ value) * kFactor;
+    hash ^= hash >> 32;
+  };
+  while (word.size() > kExact) {
+    mix(load(word.data(), 8));
+    word.remove_prefix(8);
+  }
+  if (word.size() >= 4) {  // two halves that may overlap
+    mix(load(word.data(), 4) << 32 | load(word.data() + word.size() - 4, 4));
+  } else if (!word.empty()) {
+    mix(load(word.data(), 1) << 16 | load(word.data() + word.size() / 2, 1) << 8 |
+        load(word.data() + word.size() - 1, 1));
+  }
+  return hash;
+}
+
+std::uint32_t upper_half(std::uint64_t hash) noexcept {
+  return static_cast<std::uint32_t>(hash >> 32);
+}
+
 // The passes below are the regular expressions of tokenizer_re.py over bytes: what they look for is
 // ASCII, and a neighbour that is not a digit may be any byte of another character. Each scans from
 // the left, and what one match has taken the next cannot use.
 
+// Where the next period or comma stands, from `begin` on.
+std::size_t find_period_or_comma(std::string_view in, std::size_t begin) noexcept {
+  while (begin < in.size() && !is_period_or_comma(in[begin])) ++begin;
+  return begin;
+}
+
 // ([^0-9])([\.,]) -> '\1 \2 '
 void separate_after_non_digit(std::string_view in, std::string& out) {
   out.clear();
-  std::size_t i = 0;
-  for (; i + 1 < in.size(); ++i) {
-    out += in[i];
-    if (is_digit(in[i]) || !is_period_or_comma(in[i + 1])) continue;
-    out += ' ';
-    out += in[++i];
-    out += ' ';
+  std::size_t copied = 0;
+  for (std::size_t i = find_period_or_comma(in, 1); i < in.size();) {
+    if (!is_digit(in[i - 1])) {
+      out.append(in, copied, i - copied).append({' ', in[i], ' '});
+      copied = ++i;
+    }
+    i = find_period_or_comma(in, i + 1);
   }
-  if (i < in.size()) out += in[i];
+  out.append(in, copied, in.size() - copied);
 }
 
 // ([\.,])([^0-9]) -> ' \1 \2'
 void separate_before_non_digit(std::string_view in, std::string& out) {
   out.clear();
-  std::size_t i = 0;
-  for (; i + 1 < in.size(); ++i) {
-    if (!is_period_or_comma(in[i]) || is_digit(in[i + 1])) {
-      out += in[i];
-      continue;
+  std::size_t copied = 0;
+  for (std::size_t i = find_period_or_comma(in, 0); i + 1 < in.size();) {
+    if (!is_digit(in[i + 1])) {
+      out.append(in, copied, i - copied).append({' ', in[i], ' ', in[i + 1]});
+      copied = ++i + 1;
     }
-    out += ' ';
-    out += in[i++];
-    out += ' ';
-    out += in[i];
+    i = find_period_or_comma(in, i + 1);
   }
-  if (i < in.size()) out += in[i];
+  out.append(in, copied, in.size() - copied);
 }
 
 // ([0-9])(-) -> '\1 \2 '
 void separate_dash_after_digit(std::string_view in, std::string& out) {
   out.clear();
-  for (std::size_t i = 0; i < in.size(); ++i) {
-    out += in[i];
-    if (!is_digit(in[i]) || i + 1 == in.size() || in[i + 1] != '-') continue;
-    out += " - ";
-    ++i;
+  std::size_t copied = 0;
+  for (std::size_t i = in.find('-', 1); i < in.size(); i = in.find('-', i + 1)) {
+    if (!is_digit(in[i - 1])) continue;
+    out.append(in, copied, i - copied).append(" - ");
+    copied = i + 1;
   }
+  out.append(in, copied, in.size() - copied);
 }
 
 std::string unescape(std::string line) {
@@ -205,16 +250,13 @@ class InternationalTokenizer final : public Tokenizer {
 std::string separate_marks(std::string_view line) {
   std::string out;
   out.reserve(line.size() * 2);
-  for (const char c : line) {
-    if (kWesternPunctuation[static_cast<unsigned char>(c)]) {
-      out += ' ';
-      out += c;
-      out += ' ';
-    } else {
-      out += c;
-    }
+  std::size_t copied = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (!kWesternPunctuation[static_cast<unsigned char>(line[i])]) continue;
+    out.append(line, copied, i - copied).append({' ', line[i], ' '});
+    copied = i + 1;
   }
-  return out;
+  return out.append(line, copied, line.size() - copied);
 }
 
 std::string separate_by_digits(std::string_view line) {
@@ -286,35 +328,81 @@ std::string encode_utf8(const std::vector<char32_t>& code_points) {
 }
 
 void WordIds::clear() {
+  constexpr std::size_t kMaxKnown = std::size_t{1} << 16;
+  constexpr std::size_t kMaxKept = std::size_t{1} << 22;
   size_ = 0;
-  if (++epoch_ != 0) return;
-  slots_.clear();
+  if (++epoch_ == 0 || words_.size() > kMaxKnown || kept_ > kMaxKept) forget();
+}
+
+void WordIds::forget() {
+  slots_.assign(kFewSlots, {});
+  words_.clear();
+  letters_.clear();
+  left_ = kept_ = 0;
   epoch_ = 1;
 }
 
-void WordIds::grow() {
-  std::vector<Slot> old(std::max<std::size_t>(64, slots_.size() * 2));
-  old.swap(slots_);
+std::size_t WordIds::empty_slot(std::uint64_t hash) const noexcept {
   const std::size_t mask = slots_.size() - 1;
-  for (const Slot& slot : old) {
-    if (slot.epoch != epoch_) continue;
-    std::size_t place = slot.hash & mask;
-    while (slots_[place].epoch == epoch_) place = (place + 1) & mask;
-    slots_[place] = slot;
+  std::size_t place = hash & mask;
+  while (slots_[place].word != 0) place = (place + 1) & mask;
+  return place;
+}
+
+void WordIds::grow() {
+  slots_.assign(slots_.size() * 2, {});
+  for (std::uint32_t i = 0; i < words_.size(); ++i) {
+    slots_[empty_slot(words_[i].hash)] = {upper_half(words_[i].hash), i + 1};
+  }
+}
+
+const char* WordIds::keep(std::string_view word) {
+  constexpr std::size_t kBlock = std::size_t{1} << 15;
+  if (letters_.empty() || word.size() > left_) {
+    left_ = std::max(kBlock, word.size());
+    letters_.push_back(std::make_unique_for_overwrite<char[]>(left_));
+    kept_ += left_;
+    block_ = letters_.back().get();
+  }
+  char* const place = block_;
+  std::copy(word.begin(), word.end(), place);
+  block_ += word.size();
+  left_ -= word.size();
+  return place;
+}
+
+WordIds::Word& WordIds::add(std::string_view word, std::uint64_t hash) {
+  words_.push_back({keep(word), hash, static_cast<std::uint32_t>(word.size()), 0, 0});
+  if (words_.size() * 4 > slots_.size()) {
+    grow();
+  } else {
+    slots_[empty_slot(hash)] = {upper_half(hash), static_cast<std::uint32_t>(words_.size())};
+  }
+  return words_.back();
+}
+
+WordIds::Word& WordIds::find_or_add(std::string_view word) {
+  const std::uint64_t hash = hash_of(word);
+  const std::size_t mask = slots_.size() - 1;
+  for (std::size_t place = hash & mask;; place = (place + 1) & mask) {
+    const Slot slot = slots_[place];
+    if (slot.word == 0) return add(word, hash);
+    if (slot.hash != upper_half(hash)) continue;
+    Word& known = words_[slot.word - 1];
+    if (known.hash == hash && known.length == word.size() &&
+        (word.size() <= kExact || std::memcmp(known.letters, word.data(), word.size()) == 0)) {
+      return known;
+    }
   }
 }
 
 std::uint32_t WordIds::id(std::string_view word) {
-  if ((std::size_t{size_} + 1) * 2 > slots_.size()) grow();
-  const std::size_t hash = std::hash<std::string_view>()(word);
-  const std::size_t mask = slots_.size() - 1;
-  std::size_t place = hash & mask;
-  while (slots_[place].epoch == epoch_) {
-    if (slots_[place].hash == hash && slots_[place].word == word) return slots_[place].id;
-    place = (place + 1) & mask;
-  }
-  slots_[place] = {word, hash, size_, epoch_};
-  return size_++;
+  Word& known = find_or_add(word);
+  const bool fresh = known.epoch != epoch_;
+  known.id = fresh ? size_ : known.id;
+  size_ += fresh ? 1 : 0;
+  known.epoch = epoch_;
+  return known.id;
 }
 
 void WordIds::split(std::string_view line, std::vector<std::uint32_t>& ids) {
@@ -323,7 +411,7 @@ void WordIds::split(std::string_view line, std::vector<std::uint32_t>& ids) {
   for (std::size_t i = 0; i < line.size();) {
     const auto byte = static_cast<unsigned char>(line[i]);
     std::size_t length = 1;
-    bool space = text::is_space(byte);
+    bool space = kAsciiSpace[byte];
     if (byte >= 0x80) {
       const text::Utf8Unit unit = text::utf8_unit(line, i);
       length = unit.length;

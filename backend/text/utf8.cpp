@@ -1,5 +1,8 @@
 #include "text/utf8.hpp"
 
+#include <cstdint>
+#include <cstring>
+
 namespace elbeam::text {
 namespace {
 
@@ -27,6 +30,16 @@ Lead classify_lead(unsigned byte) noexcept {
   return {0};
 }
 
+// How many bytes from `offset` on are certainly ASCII: a multiple of eight.
+std::size_t ascii_run(std::string_view bytes, std::size_t offset) noexcept {
+  std::size_t length = 0;
+  for (std::uint64_t eight = 0; offset + length + 8 <= bytes.size(); length += 8) {
+    std::memcpy(&eight, bytes.data() + offset + length, 8);
+    if ((eight & 0x8080808080808080ULL) != 0) break;
+  }
+  return length;
+}
+
 }  // namespace
 
 Utf8Unit utf8_unit(std::string_view bytes, std::size_t offset) noexcept {
@@ -47,10 +60,11 @@ Utf8Unit utf8_unit(std::string_view bytes, std::size_t offset) noexcept {
 }
 
 std::optional<std::size_t> find_invalid_utf8(std::string_view bytes) noexcept {
-  for (std::size_t i = 0; i < bytes.size();) {
+  for (std::size_t i = ascii_run(bytes, 0); i < bytes.size();) {
     const Utf8Unit unit = utf8_unit(bytes, i);
     if (!unit.valid) return i;
     i += unit.length;
+    if (unit.length > 1) i += ascii_run(bytes, i);
   }
   return std::nullopt;
 }
