@@ -80,7 +80,7 @@ constexpr FlagPolicy kPolicies[] = {
      "undo sub-words: subword_nmt (bare), sentencepiece, ..."},
     {"--quiet", kYes, kDefault, "", "the closing line only"},
     {"--results-path", kYes, kDefault, "", "write DIR/generate-SUBSET.txt instead of stdout"},
-    {"--scoring", kYes, kDefault, "bleu|sacrebleu|chrf|wer|meteor", "score of the closing line"},
+    {"--scoring", kYes, kDefault, "bleu|sacrebleu|chrf|ter|wer|rouge|meteor", "score of the closing line"},
     {"--sacrebleu", kYes, kDefault, "", "silences a warning, as in fairseq"},
     {"--bpe", kYes, kDefault,
      "gpt2|subword_nmt|fastbpe|sentencepiece|characters|bytes|byte_bpe|hf_byte_bpe",

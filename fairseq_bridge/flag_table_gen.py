@@ -40,6 +40,10 @@ def actions(argv):
     return parser._actions
 
 
+# What elbeam has beyond fairseq.
+ELBEAMS_CHOICES = {"--scoring": ("ter", "rouge")}
+
+
 def kind(action):
     if isinstance(action, (argparse._StoreTrueAction, argparse._StoreFalseAction)):
         return "kFlag"
@@ -57,7 +61,7 @@ def row(action):
     names = sorted(action.option_strings, key=lambda n: not n.startswith("--"))
     assert len(names) <= 2 and action.nargs in (None, 0, "?"), action
     default = "" if kind(action) == "kFlag" else text(action.default)
-    choices = "|".join(map(str, action.choices or ()))
+    choices = "|".join([*map(str, action.choices or ()), *ELBEAMS_CHOICES.get(names[0], ())])
     return (
         names[0],
         names[1] if len(names) > 1 else "",

@@ -27,16 +27,20 @@ std::unique_ptr<const eval::Metric> metric_of(const ScoringOptions& options) {
   return eval::make_metric(options.name, metrics);
 }
 
-eval::Evaluation evaluation_of(std::unique_ptr<const eval::Metric> metric) {
+eval::Evaluation evaluation_of(const ScoringOptions& options) {
   std::vector<std::unique_ptr<const eval::Metric>> metrics;
-  metrics.push_back(std::move(metric));
+  if (options.name == "rouge") {
+    for (const char* type : {"1", "2", "L"}) metrics.push_back(eval::make_rouge({type, false}));
+  } else {
+    metrics.push_back(metric_of(options));
+  }
   return eval::Evaluation(std::move(metrics), {});
 }
 
 }  // namespace
 
 TextScorer::TextScorer(const ScoringOptions& options)
-    : name_(options.name), evaluation_(evaluation_of(metric_of(options))) {}
+    : name_(options.name), evaluation_(evaluation_of(options)) {}
 
 void TextScorer::add(const std::string& reference, const std::string& hypothesis) {
   const std::string_view references[] = {reference};
@@ -45,12 +49,18 @@ void TextScorer::add(const std::string& reference, const std::string& hypothesis
 }
 
 std::string TextScorer::result_string() const {
-  const auto number = [this](int digits) {
-    return text::python_fixed(evaluation_.segments() == 0 ? 0.0 : evaluation_.score(0).score,
-                              digits);
+  const auto score = [this](std::size_t metric) {
+    return evaluation_.segments() == 0 ? 0.0 : evaluation_.score(metric).score;
   };
+  const auto number = [&score](int digits) { return text::python_fixed(score(0), digits); };
   if (name_ == "wer") return "WER: " + number(2);
   if (name_ == "meteor") return "METEOR: " + number(4);
+  if (name_ == "rouge") {
+    const auto percent = [&score](std::size_t metric) {
+      return text::python_fixed(100 * score(metric), 2);
+    };
+    return concat("ROUGE-1/2/L = ", percent(0), "/", percent(1), "/", percent(2));
+  }
   return sacrebleu_format(evaluation_);
 }
 

@@ -20,4 +20,7 @@ SearchOptions search_options(const pybind11::dict& arguments);
 // object; calls it with the GIL held, from whichever thread decodes.
 std::shared_ptr<StepModel> python_model(pybind11::object model);
 
+// The functions behind elbeam.eval.
+void register_evaluation(pybind11::module_& module);
+
 }  // namespace elbeam::python

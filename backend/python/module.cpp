@@ -178,6 +178,7 @@ PYBIND11_MODULE(_elbeam, module) {
   module.attr("__version__") = version();
   register_error(module);
   register_types(module);
+  register_evaluation(module);
 }
 
 }  // namespace elbeam::python

@@ -71,7 +71,12 @@ TEST(CommandLine, IsReadAsArgparseReadsIt) {
         parse_flags(arguments);
         ADD_FAILURE() << "no error";
       } catch (const Error& error) {
-        EXPECT_EQ(error.what(), golden.at("error").get<std::string>());
+        // All that elbeam adds to a list of fairseq's are two scores.
+        std::string message = error.what();
+        constexpr std::string_view kAdded = ", 'ter', 'rouge'";
+        const std::size_t added = message.find(kAdded);
+        if (added != std::string::npos) message.erase(added, kAdded.size());
+        EXPECT_EQ(message, golden.at("error").get<std::string>());
       }
       continue;
     }

@@ -47,6 +47,14 @@ TEST(TextScorerTest, NothingAdded) {
   EXPECT_EQ(TextScorer({"meteor"}).result_string(), "METEOR: 0.0000");
 }
 
+// What sacrebleu 2.6.0 and rouge-score 0.1.2 say of the same lines; fairseq has neither.
+TEST(TextScorerTest, TerAndRouge) {
+  EXPECT_EQ(closing_score({"ter"}), "TER = 48.52");
+  EXPECT_EQ(closing_score({"rouge"}), "ROUGE-1/2/L = 60.02/38.14/58.02");
+  EXPECT_EQ(TextScorer({"ter"}).result_string(), "TER = 0.00");
+  EXPECT_EQ(TextScorer({"rouge"}).result_string(), "ROUGE-1/2/L = 0.00/0.00/0.00");
+}
+
 TEST(TextScorerTest, MeteorOfWords) {
   TextScorer scorer({"meteor"});
   scorer.add("this is a cat", "this is a cat");

@@ -9,6 +9,8 @@ Options have the names of the C++ structs LoadOptions (Generator) and SearchOpti
 generate), which are those of fairseq's flags. Errors are elbeam.Error, whose `code` is one of usage,
 io, format, integrity, limit, unsupported, model, out_of_memory, device, internal.
 
+`import elbeam.eval` has metrics and significance tests.
+
 A Generator may be used from several threads; decoding releases the GIL.
 """
 
