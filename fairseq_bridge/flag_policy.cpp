@@ -27,6 +27,8 @@ constexpr FlagPolicy kPolicies[] = {
     {"--engine", kYes, kDefault, "", "native: elbeam's layers; torchscript: the exported module"},
     {"--help", kYes, kDefault, "", "this text"},
     {"--json", kYes, kDefault, "", "one JSON object a sentence instead of fairseq's lines"},
+    {"--memory-limit", kYes, kDefault, "",
+     "most bytes of caches and log-probabilities (512M, 1.5G): batches are made to fit"},
     {"--repetition-penalty", kYes, kDefault, "",
      "log-probabilities of tokens that occurred are multiplied by X"},
     {"--resume", kNo, kDefault, "", "continue an interrupted run"},
@@ -34,6 +36,7 @@ constexpr FlagPolicy kPolicies[] = {
     {"--suppress", kYes, kDefault, "",
      "FILE of sequences of target words, one a line, that may not be generated"},
     {"--threads", kYes, kDefault, "", "threads; 0: as many as the process may use"},
+    {"--workers", kYes, kDefault, "", "batches decoded at a time, each with --threads threads [1]"},
     {"--version", kYes, kDefault, "", "version of elbeam"},
     // model and data
     {"--path", kYes, kDefault, "", "fairseq checkpoint or exported archive; several joined by ':'"},

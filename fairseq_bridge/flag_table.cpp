@@ -19,12 +19,14 @@ constexpr FlagSpec kElbeamFlags[] = {
     {"--early-stopping", "", FlagKind::kString, Arity::kOne, "", "", "exact|heuristic", ""},
     {"--engine", "", FlagKind::kString, Arity::kOne, "", "native", "native|torchscript", ""},
     {"--help", "-h", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--memory-limit", "", FlagKind::kString, Arity::kOne, "", "", "", ""},
     {"--json", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
     {"--repetition-penalty", "", FlagKind::kFloat, Arity::kOne, "", "1.0", "", ""},
     {"--resume", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
     {"--stats", "", FlagKind::kString, Arity::kOptional, "-", "", "", ""},
     {"--suppress", "", FlagKind::kString, Arity::kOne, "", "", "", ""},
     {"--threads", "", FlagKind::kInt, Arity::kOne, "", "0", "", ""},
+    {"--workers", "", FlagKind::kInt, Arity::kOne, "", "1", "", ""},
     {"--version", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
 };
 

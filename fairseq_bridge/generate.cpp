@@ -9,14 +9,17 @@
 #include "fairseq_bridge/interrupt.hpp"
 #include "fairseq_bridge/progress_bar.hpp"
 #include "fairseq_bridge/result_lines.hpp"
+#include "runtime/scheduler.hpp"
 #include "text/python_format.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -77,14 +80,16 @@ void check_diverse_batch(const std::vector<Sentence>& rows, QuirkLog& quirks) {
   }
 }
 
-std::vector<SentenceResult> answer(const Generator& generator, const GenerateJob& job,
-                                   const std::vector<Sentence>& rows, RandomStream& random) {
+std::vector<SentenceResult> score(const Generator& generator, const GenerateJob& job,
+                                  const std::vector<Sentence>& rows) {
+  ScoreRequest request = job.task.score_request(rows, job.options.request);
+  request.attention = needs_attention(job.options.output);
+  return generator.score(request);
+}
+
+GenerateRequest generate_request(const GenerateJob& job, const std::vector<Sentence>& rows,
+                                 RandomStream& random) {
   const GenerateOptions& options = job.options;
-  if (options.score_reference) {
-    ScoreRequest request = job.task.score_request(rows, options.request);
-    request.attention = needs_attention(options.output);
-    return generator.score(request);
-  }
   GenerateRequest request = job.task.request(rows, options.request);
   if (options.search.strategy == Strategy::kDiverseBeam && options.search.diverse_cumulative &&
       has_quirk(options.quirks.compat(), Quirk::kDiversityIndexesIds)) {
@@ -92,8 +97,32 @@ std::vector<SentenceResult> answer(const Generator& generator, const GenerateJob
   }
   request.attention = needs_attention(options.output) || options.search.coverage_penalty > 0;
   request.random = &random;
-  return generator.generate(request, options.search);
+  return request;
 }
+
+// The batches of the run, one after the other.
+class BatchReader {
+ public:
+  BatchReader(const GenerateJob& job, const std::vector<std::vector<std::int64_t>>& batches,
+              QuirkLog& quirks)
+      : job_(job), batches_(batches), quirks_(quirks) {}
+
+  std::optional<std::vector<Sentence>> next() {
+    if (number_ == batches_.size()) return std::nullopt;
+    const GenerateOptions& options = job_.options;
+    std::vector<Sentence> rows = collate(
+        job_.dataset, batches_[number_++],
+        {job_.task.source_dictionary().special().pad, options.output.replace_unk.has_value()});
+    if (options.search.strategy == Strategy::kDiverseBeam) check_diverse_batch(rows, quirks_);
+    return rows;
+  }
+
+ private:
+  const GenerateJob& job_;
+  const std::vector<std::vector<std::int64_t>>& batches_;
+  QuirkLog& quirks_;
+  std::size_t number_ = 0;
+};
 
 // torch's generator as it is when fairseq decodes its first batch: building the models has drawn
 // from it, and so has opening the data.
@@ -148,7 +177,8 @@ void write_score(const ResultLines& lines, const GenerateOptions& options, Outpu
   }
 }
 
-void write_statistics(const Generator& generator, const GenerateOptions& options) {
+void write_statistics(const Generator& generator, const GenerateOptions& options,
+                      const runtime::ScheduleCounters& schedule) {
   if (!options.stats_path) return;
   const Statistics counters = generator.statistics();
   const ModelInfo& model = generator.model_info();
@@ -162,6 +192,9 @@ void write_statistics(const Generator& generator, const GenerateOptions& options
                             {"sentences", counters.sentences},
                             {"source_tokens", counters.source_tokens},
                             {"generated_tokens", counters.generated_tokens},
+                            {"batches", schedule.batches},
+                            {"groups", schedule.groups},
+                            {"splits", schedule.splits},
                             {"steps", counters.steps},
                             {"decoder_rows", counters.decoder_rows},
                             {"encode_seconds", counters.encode_seconds},
@@ -181,7 +214,6 @@ void write_statistics(const Generator& generator, const GenerateOptions& options
 
 void translate_dataset(const Generator& generator, const GenerateJob& job, OutputFile& output) {
   const GenerateOptions& options = job.options;
-  const std::int64_t pad = job.task.source_dictionary().special().pad;
   QuirkLog quirks = options.quirks;
   const auto batches = plan_batches(generator, job, quirks);
   std::int64_t planned = 0;
@@ -194,16 +226,12 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
                "--score-reference needs references, and the data has none");
   Totals totals;
   RandomStream random = random_stream(generator, options);
+  runtime::Scheduler scheduler(generator, options.search, options.schedule);
   {
     const DecodingScope scope;
     ProgressBar progress(planned, options.output.progress_bar);
-    for (const auto& batch : batches) {
-      const std::vector<Sentence> rows =
-          collate(job.dataset, batch, {pad, options.output.replace_unk.has_value()});
-      if (options.search.strategy == Strategy::kDiverseBeam) check_diverse_batch(rows, quirks);
-      const Clock::time_point start = Clock::now();
-      const auto results = answer(generator, job, rows, random);
-      totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    const auto take = [&](const std::vector<Sentence>& rows,
+                          const std::vector<SentenceResult>& results) {
       for (std::size_t i = 0; i < rows.size(); ++i) {
         output.append(lines.add(rows[i], results[i].hypotheses));
         totals.tokens += ssize(results[i].hypotheses.front().tokens.size());
@@ -211,11 +239,34 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
       output.flush();
       totals.sentences += ssize(rows.size());
       progress.update(totals.sentences);
+    };
+    BatchReader reader(job, batches, quirks);
+    if (options.score_reference) {
+      while (const auto rows = reader.next()) {
+        const Clock::time_point start = Clock::now();
+        const auto results = score(generator, job, *rows);
+        totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
+        take(*rows, results);
+      }
+    } else {
+      std::deque<std::vector<Sentence>> decoding;  // batches whose results are still to come
+      scheduler.run(
+          [&]() -> std::optional<GenerateRequest> {
+            auto rows = reader.next();
+            if (!rows) return std::nullopt;
+            decoding.push_back(std::move(*rows));
+            return generate_request(job, decoding.back(), random);
+          },
+          [&](const std::vector<SentenceResult>& results) {
+            take(decoding.front(), results);
+            decoding.pop_front();
+          });
+      totals.seconds = scheduler.counters().seconds;
     }
   }
   log_totals(totals);
   if (job.dataset.has_targets()) write_score(lines, options, output);
-  write_statistics(generator, options);
+  write_statistics(generator, options, scheduler.counters());
 }
 
 void run_generate(const GenerateOptions& wanted) {

@@ -4,6 +4,7 @@
 #include "fairseq_bridge/argument_parser.hpp"
 #include "fairseq_bridge/flag_policy.hpp"
 #include "fairseq_bridge/help.hpp"
+#include "fairseq_bridge/schedule_options.hpp"
 
 namespace elbeam::fairseq {
 namespace {
@@ -86,6 +87,8 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   options.search = read_search_options(flags, quirks);
   options.task = read_task_options(flags, quirks);
   options.batch = read_batch_limits(flags);
+  options.schedule = read_schedule_options(flags, options.batch);
+  options.load.memory_limit = options.schedule.memory_limit / options.schedule.workers;
   options.output = read_output_options(flags, quirks);
   options.request = read_request_options(flags);
   options.skip_invalid_size = flags.flag("--skip-invalid-size-inputs-valid-test");

@@ -10,12 +10,14 @@
 #include "fairseq_bridge/interrupt.hpp"
 #include "fairseq_bridge/result_lines.hpp"
 #include "fairseq_bridge/run_tool.hpp"
+#include "runtime/scheduler.hpp"
 #include "text/python_format.hpp"
 #include "text/python_string.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <utility>
 
 namespace elbeam::fairseq {
@@ -70,13 +72,9 @@ class Session {
     const InferenceDataset dataset(std::move(block.lines), job_.task.inference_order());
     const auto order = filter_by_size(dataset, dataset.ordered_indices(kShuffleSeed), size_limits_);
     random_.skip(2);  // fairseq opens an iterator over the data for each block
+    std::vector<Answer> answers = translate_batches(dataset, order, block.constraints);
     std::vector<std::string> results(lines.size());  // of each line; "" where it was skipped
-    for (const auto& batch : batch_by_size(dataset, order, job_.options.batch)) {
-      translate_batch(collate(dataset, batch,
-                              {job_.task.source_dictionary().special().pad,
-                               job_.options.output.replace_unk.has_value()}),
-                      block.constraints, results);
-    }
+    for (Answer& answer : answers) write(answer, block.constraints, ssize(order.size()), results);
     for (const std::string& result : results) output_.append(result);
     output_.flush();
     first_id_ += ssize(lines.size());
@@ -111,9 +109,39 @@ class Session {
     return {job_.task.inference_sample(id, std::move(tokens)).source, size, std::move(words)};
   }
 
-  void translate_batch(std::vector<Sentence> rows,
-                       const std::vector<std::vector<Tokens>>& constraints,
-                       std::vector<std::string>& results) {
+  // A batch and what was found for it.
+  struct Answer {
+    std::vector<Sentence> rows;
+    std::vector<SentenceResult> found;
+  };
+
+  std::vector<Answer> translate_batches(const InferenceDataset& dataset,
+                                        const std::vector<std::int64_t>& order,
+                                        const std::vector<std::vector<Tokens>>& constraints) {
+    const auto batches = batch_by_size(dataset, order, job_.options.batch);
+    std::vector<Answer> answers;
+    answers.reserve(batches.size());
+    const auto next = [&]() -> std::optional<GenerateRequest> {
+      if (answers.size() == batches.size()) return std::nullopt;
+      answers.push_back({collate(dataset, batches[answers.size()],
+                                 {job_.task.source_dictionary().special().pad,
+                                  job_.options.output.replace_unk.has_value()}),
+                         {}});
+      return request(answers.back().rows, constraints);
+    };
+    std::size_t answered = 0;
+    runtime::Scheduler scheduler(job_.generator, job_.options.search, job_.options.schedule);
+    const DecodingScope scope;
+    scheduler.run(next, [&](std::vector<SentenceResult> found) {
+      answers[answered++].found = std::move(found);
+    });
+    block_seconds_ = scheduler.counters().seconds;
+    seconds_ += block_seconds_;
+    return answers;
+  }
+
+  GenerateRequest request(const std::vector<Sentence>& rows,
+                          const std::vector<std::vector<Tokens>>& constraints) {
     GenerateRequest request = job_.task.request(rows, {});
     request.random = &random_;
     request.attention =
@@ -121,23 +149,20 @@ class Session {
     if (!constraints.empty()) {
       for (const Sentence& row : rows) request.constraints.push_back(constraints[usize(row.id)]);
     }
-    const Clock::time_point start = Clock::now();
-    const std::vector<SentenceResult> found = generate(request);
-    const double seconds = seconds_since(start);
-    seconds_ += seconds;
-    for (std::size_t i = 0; i < rows.size(); ++i) {
-      const auto line = usize(rows[i].id);
-      InteractiveLines extra;
-      extra.seconds = seconds / static_cast<double>(rows.size());
-      if (!constraints.empty()) extra.constraints = constraints[line];
-      rows[i].id += first_id_;
-      results[line] = lines_.add_interactive(rows[i], found[i].hypotheses, extra);
-    }
+    return request;
   }
 
-  std::vector<SentenceResult> generate(const GenerateRequest& request) const {
-    const DecodingScope scope;
-    return job_.generator.generate(request, job_.options.search);
+  // Puts the output of a batch's lines into `results`; `sentences` is how many the block has.
+  void write(Answer& answer, const std::vector<std::vector<Tokens>>& constraints,
+             std::int64_t sentences, std::vector<std::string>& results) {
+    for (std::size_t i = 0; i < answer.rows.size(); ++i) {
+      const auto line = usize(answer.rows[i].id);
+      InteractiveLines extra;
+      extra.seconds = block_seconds_ / static_cast<double>(sentences);
+      if (!constraints.empty()) extra.constraints = constraints[line];
+      answer.rows[i].id += first_id_;
+      results[line] = lines_.add_interactive(answer.rows[i], answer.found[i].hypotheses, extra);
+    }
   }
 
   const InteractiveJob& job_;
@@ -147,6 +172,7 @@ class Session {
   RandomStream random_;        // what fairseq's CPU generator would give
   std::int64_t first_id_ = 0;  // of the block
   double seconds_ = 0.0;
+  double block_seconds_ = 0.0;
 };
 
 // The next lines, stripped as Python strips; fewer than `size` at the end of the input.

@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "fairseq_bridge/argument_parser.hpp"
 #include "fairseq_bridge/help.hpp"
+#include "fairseq_bridge/schedule_options.hpp"
 #include "fairseq_bridge/tool_flags.hpp"
 
 namespace elbeam::fairseq {
@@ -67,6 +68,8 @@ InteractiveCommand parse_interactive(const std::vector<std::string>& arguments) 
   options.task = read_task_options(flags, quirks);
   options.buffer_size = std::max<std::int64_t>(required_int(flags, "--buffer-size"), 1);
   options.batch = batch_limits(flags, options.buffer_size);
+  options.schedule = read_schedule_options(flags, options.batch);
+  options.load.memory_limit = options.schedule.memory_limit / options.schedule.workers;
   options.output = read_output_options(flags, quirks);
   options.output.quiet = false;  // fairseq-interactive reads neither
   options.output.results_path.reset();

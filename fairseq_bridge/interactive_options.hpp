@@ -7,6 +7,7 @@
 #include "fairseq_bridge/compat.hpp"
 #include "fairseq_bridge/option_groups.hpp"
 #include "fairseq_bridge/task.hpp"
+#include "runtime/scheduler.hpp"
 
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,7 @@ struct InteractiveOptions {
   SearchOptions search;
   TaskOptions task;
   BatchLimits batch;
+  runtime::ScheduleOptions schedule;
   OutputOptions output;
   std::string input = "-";       // --input
   std::int64_t buffer_size = 1;  // lines a block

@@ -71,6 +71,7 @@ constexpr FlagPolicy kEvalLmPolicies[] = {
     {"--gen-subset", kYes, kDefault, "", "split to evaluate"},
     {"--json", kNo, kDefault, "", "for generation"},
     {"--max-tokens", kYes, kDefault, "", "most tokens a batch, padding included [36000]"},
+    {"--memory-limit", kNo, kDefault, "", "for generation"},
     {"--num-shards", kYes, kDefault, "", "evaluate every Nth batch only"},
     {"--output-dictionary-size", kYes, kDefault, "", "the first N types can be predicted"},
     {"--output-word-probs", kYes, kDefault, "", "a line of words and their log-probabilities"},
@@ -95,6 +96,7 @@ constexpr FlagPolicy kEvalLmPolicies[] = {
     {"--task", kYes, kDefault, "language_modeling", "language_modeling"},
     {"--tokenizer", kNoEffect, kDefault, "", ""},
     {"--tokens-per-sample", kYes, kDefault, "", "most tokens a sample"},
+    {"--workers", kNo, kDefault, "", "for generation"},
 };
 
 }  // namespace

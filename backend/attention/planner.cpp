@@ -1,5 +1,8 @@
 #include "attention/planner.hpp"
 
+#include "attention/self_attention.hpp"
+#include "base/checked_math.hpp"
+
 #include <algorithm>
 
 namespace elbeam::attention {
@@ -54,6 +57,46 @@ Kind plan_cross(const Shape& s, std::int64_t element_bytes) {
   return predict_cross_el(s, element_bytes).seconds < predict_cross_mha(s, element_bytes).seconds
              ? Kind::kEl
              : Kind::kMha;
+}
+
+std::int64_t BatchMemory::total() const { return checked_add(cross_bytes, self_bytes); }
+
+BatchMemory batch_memory(const MemoryRequest& request, Kind cross_kind) {
+  const Shape& s = request.shape;
+  BatchMemory memory;
+  memory.cross_kind = cross_kind;
+  std::int64_t tokens = 0;
+  std::int64_t padded = 0;
+  std::int64_t longest = 0;
+  for (const std::int64_t length : request.source_lengths) {
+    tokens = checked_add(tokens, length);
+    padded = checked_add(padded, (length + request.lanes - 1) / request.lanes * request.lanes);
+    longest = std::max(longest, length);
+  }
+  std::int64_t elements = checked_mul(tokens, s.key_dim);  // the encoder's output
+  if (cross_kind == Kind::kMha) {
+    const std::int64_t layer = checked_mul(checked_add(tokens, padded), s.dim);
+    elements = checked_add(elements, checked_mul(layer, s.layers));
+    elements = checked_add(elements, checked_mul(longest, s.dim));  // keys before their transpose
+  }
+  memory.cross_bytes = checked_mul(elements, request.element_bytes);
+  // Whole pages, and one more where a prompt of one row a sentence fans out into beams.
+  constexpr std::int64_t kPage = SelfCache<float>::kPageSteps;
+  const std::int64_t steps =
+      checked_add((request.max_steps + kPage - 1) / kPage, std::int64_t{1}) * kPage;
+  const std::int64_t width = checked_mul(self_cache_width(request.self_kind, s.dim), s.layers);
+  const std::int64_t rows = checked_mul(ssize(request.source_lengths.size()), s.beam);
+  memory.self_bytes =
+      checked_mul(checked_mul(checked_mul(rows, steps), width), request.element_bytes);
+  return memory;
+}
+
+BatchMemory plan_batch(const MemoryRequest& request, std::int64_t limit) {
+  const Kind faster = plan_cross(request.shape, request.element_bytes);
+  const BatchMemory planned = batch_memory(request, faster);
+  if (faster == Kind::kEl || limit == 0 || planned.total() <= limit) return planned;
+  const BatchMemory el = batch_memory(request, Kind::kEl);
+  return el.cross_bytes < planned.cross_bytes ? el : planned;
 }
 
 }  // namespace elbeam::attention

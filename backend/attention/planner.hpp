@@ -4,6 +4,7 @@
 #include "attention/weights.hpp"
 
 #include <cstdint>
+#include <span>
 
 namespace elbeam::attention {
 
@@ -33,5 +34,31 @@ Cost predict_cross_el(const Shape& shape, std::int64_t element_bytes);
 
 // The cheaper of the two in predicted seconds.
 Kind plan_cross(const Shape& shape, std::int64_t element_bytes);
+
+// Bytes of the caches of a batch, as they are allocated.
+struct BatchMemory {
+  Kind cross_kind = Kind::kMha;
+  std::int64_t cross_bytes = 0;  // with what they are built from
+  std::int64_t self_bytes = 0;   // at most
+  std::int64_t total() const;    // throws Error(kLimit)
+};
+
+// What memory is planned for.
+struct MemoryRequest {
+  Shape shape;
+  std::span<const std::int64_t> source_lengths;
+  Kind self_kind = Kind::kMha;
+  std::int64_t max_steps = 1;
+  std::int64_t element_bytes = 4;
+  std::int64_t lanes = 1;  // keys are padded to whole vectors
+};
+
+// The memory with a given kind of cross-attention; exact for it, an upper bound for
+// self-attention. Throws Error(kLimit) where a number is too large.
+BatchMemory batch_memory(const MemoryRequest& request, Kind cross_kind);
+
+// The kind that plan_cross() takes, or EL where multi-head attention's caches are above the limit
+// (0: none) and EL's are smaller.
+BatchMemory plan_batch(const MemoryRequest& request, std::int64_t limit);
 
 }  // namespace elbeam::attention

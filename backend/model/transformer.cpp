@@ -116,15 +116,52 @@ class NativeTransformer : public Transformer {
     std::call_once(forced_packed_, [&] { decoder_.prepare_forced(); });
   }
 
-  // Chooses the cross-attention of a batch and packs what it needs.
-  Kind plan_cross(const attention::Shape& shape) const {
-    Kind kind = options_.attention == Attention::kEl ? Kind::kEl : Kind::kMha;
-    if (options_.attention == Attention::kAuto) {
-      kind = attention::plan_cross(shape, sizeof(T));
-      std::call_once(kind == Kind::kEl ? el_packed_ : mha_packed_,
-                     [&] { decoder_.prepare_cross(kind); });
+  attention::BatchMemory plan_memory(std::span<const std::int64_t> source_lengths,
+                                     std::int64_t beam, std::int64_t steps) const override {
+    attention::MemoryRequest request;
+    request.shape = shape_of(source_lengths, beam, steps);
+    request.source_lengths = source_lengths;
+    request.self_kind = self_kind_;
+    request.max_steps = steps;
+    request.element_bytes = sizeof(T);
+    request.lanes = kernels::kernels<T>().lanes;
+    if (!decoder_.has_cross_attention()) {
+      request.shape.key_dim = 0;
+      return batch_memory(request, Kind::kEl);
     }
-    return kind;
+    if (options_.attention != Attention::kAuto) {
+      return batch_memory(request, options_.attention == Attention::kEl ? Kind::kEl : Kind::kMha);
+    }
+    const std::int64_t log_probs = checked_mul(checked_mul(ssize(source_lengths.size()), beam),
+                                               vocab_size() * std::int64_t{sizeof(float)});
+    // At least one byte: 0 means no limit.
+    const std::int64_t left = options_.memory_limit == 0
+                                  ? 0
+                                  : std::max<std::int64_t>(1, options_.memory_limit - log_probs);
+    return plan_batch(request, left);
+  }
+
+  attention::Shape shape_of(std::span<const std::int64_t> source_lengths, std::int64_t beam,
+                            std::int64_t steps) const {
+    attention::Shape shape;
+    shape.layers = decoder_.layers();
+    shape.heads = decoder_.heads();
+    shape.dim = decoder_.dim();
+    shape.key_dim = encoder_ ? encoder_->dim() : 0;
+    shape.beam = beam;
+    shape.sentences = ssize(source_lengths.size());
+    for (const std::int64_t length : source_lengths) shape.source_tokens += length;
+    // Outputs are about as long as their sources unless the options cut them off earlier.
+    shape.expected_steps =
+        std::min(steps, shape.source_tokens / std::max<std::int64_t>(1, shape.sentences) + 1);
+    return shape;
+  }
+
+  // Packs what a kind of cross-attention needs, once.
+  void prepare_cross(Kind kind) const {
+    if (options_.attention != Attention::kAuto) return;
+    std::call_once(kind == Kind::kEl ? el_packed_ : mha_packed_,
+                   [&] { decoder_.prepare_cross(kind); });
   }
 
   void record(const attention::Shape& shape, Kind cross, std::int64_t cross_bytes) const {
@@ -189,17 +226,10 @@ void NativeState<T>::encode(const SourceBatch& batch) {
   encoder_out_ = model_.encoder()->encode(batch, model_.pool());
   const Decoder<T>& decoder = model_.decoder();
   if (!decoder.has_cross_attention()) return;
-  attention::Shape plan;
-  plan.layers = decoder.layers();
-  plan.heads = decoder.heads();
-  plan.dim = decoder.dim();
-  plan.key_dim = encoder_out_.dim;
-  plan.beam = shape_.beam;
-  plan.sentences = encoder_out_.sentences();
-  plan.source_tokens = encoder_out_.offsets.back();
-  // Outputs are about as long as their sources unless the options cut them off earlier.
-  plan.expected_steps = std::min(shape_.max_steps, plan.source_tokens / plan.sentences + 1);
-  const Kind kind = model_.plan_cross(plan);
+  std::vector<std::int64_t> lengths;
+  for (const auto& sentence : batch.sentences) lengths.push_back(ssize(sentence.size()));
+  const Kind kind = model_.plan_memory(lengths, shape_.beam, shape_.max_steps).cross_kind;
+  model_.prepare_cross(kind);
   std::int64_t bytes = encoder_out_.hidden.bytes();
   if (kind == Kind::kMha) {
     keys_values_ = decoder.build_keys_values(encoder_out_, model_.pool());
@@ -207,7 +237,7 @@ void NativeState<T>::encode(const SourceBatch& batch) {
     bytes = 0;
     for (const auto& layer : keys_values_) bytes += layer.bytes();
   }
-  model_.record(plan, kind, bytes);
+  model_.record(model_.shape_of(lengths, shape_.beam, shape_.max_steps), kind, bytes);
 }
 
 template <typename T>

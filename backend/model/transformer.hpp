@@ -5,10 +5,11 @@
 #include <elbeam/step_model.hpp>
 
 #include "archive/checkpoint.hpp"
-#include "attention/weights.hpp"
+#include "attention/planner.hpp"
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace elbeam::model {
@@ -16,8 +17,9 @@ namespace elbeam::model {
 struct TransformerOptions {
   Attention attention = Attention::kAuto;
   DType dtype = DType::kFp32;
-  int threads = 0;    // 0: as many as the process may run on
-  bool half = false;  // round the weights to fp16
+  int threads = 0;                // 0: as many as the process may run on
+  bool half = false;              // round the weights to fp16
+  std::int64_t memory_limit = 0;  // LoadOptions::memory_limit
   // Which part of a multilingual checkpoint to run, "de-en"; empty: the only one.
   std::string language_pair;
   std::string model_overrides;  // Python literal of a dict, or empty; see overrides.hpp
@@ -39,6 +41,9 @@ class Transformer : public StepModel {
   virtual const std::string& architecture() const = 0;
   virtual std::int64_t source_vocab_size() const = 0;  // a language model's own vocabulary
   virtual CacheReport cache_report() const = 0;
+  // How start() will attend to sources of these lengths, and the bytes of its caches.
+  virtual attention::BatchMemory plan_memory(std::span<const std::int64_t> source_lengths,
+                                             std::int64_t beam, std::int64_t steps) const = 0;
 };
 
 // Builds the model over the checkpoint's memory. Throws Error: kUnsupported for an architecture

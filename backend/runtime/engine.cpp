@@ -166,7 +166,7 @@ LoadedModel load_single(const LoadOptions& options) {
   } else {
     auto native = model::load_transformer(
         checkpoint, {options.attention, options.dtype, options.threads, options.half_weights,
-                     options.language_pair, options.model_overrides});
+                     options.memory_limit, options.language_pair, options.model_overrides});
     loaded.info.architecture = native->architecture();
     loaded.info.source_vocab_size = native->source_vocab_size();
     loaded.native.push_back(native.get());

@@ -166,6 +166,29 @@ std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
                     [&](StepModel& model) { return search::decode(model, request); });
 }
 
+std::int64_t Generator::predict_memory(std::span<const std::int64_t> source_lengths,
+                                       std::int64_t padded_length,
+                                       const SearchOptions& options) const {
+  const ModelInfo& info = impl_->loaded.info;
+  const std::int64_t beam = std::min(options.beam, info.target_vocab_size - 1);
+  const std::int64_t rows = checked_mul(ssize(source_lengths.size()), beam);
+  std::int64_t longest = padded_length;
+  if (options.strategy == Strategy::kLengthConstrained) {
+    longest = 0;  // outputs are as long as the sources at most
+    for (const std::int64_t length : source_lengths) longest = std::max(longest, length);
+  }
+  SearchOptions lengths = options;
+  if (options.strategy == Strategy::kLengthConstrained) lengths.max_len_a = 1;
+  const std::int64_t steps =
+      search::max_target_length(lengths, longest, info.max_target_positions) + 1;
+  std::int64_t bytes =
+      checked_mul(checked_mul(rows, info.target_vocab_size), std::int64_t{sizeof(float)});
+  for (const model::Transformer* native : impl_->loaded.native) {
+    bytes = checked_add(bytes, native->plan_memory(source_lengths, beam, steps).total());
+  }
+  return bytes;
+}
+
 std::vector<SentenceResult> Generator::score(const ScoreRequest& wanted) const {
   search::ScoreTargets request;
   request.batch = &wanted.batch;

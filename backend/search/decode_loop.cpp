@@ -43,10 +43,11 @@ class DecodeLoop {
   DecodeLoop(StepModel& model, const DecodeRequest& request, const DecodePlan& plan)
       : request_(request),
         plan_(plan),
-        prefixes_(request.prefix_tokens, plan.sentences, plan.vocab, request.special),
+        prefixes_(request.prefix_tokens, plan.sentences, plan.vocab, request.special,
+                  !request.batch->padded_lengths.empty()),
         history_rules_(request.options),
         strategy_(make_strategy(request, plan)),
-        early_stop_(request.options, plan.max_len),
+        early_stop_(request.options),
         ancestry_(checked_mul(plan.max_rows, std::min(plan.max_len + 1, kReservedSteps))),
         attention_(plan.source_width),
         log_probs_(plan.max_rows * plan.vocab),
@@ -147,8 +148,8 @@ class DecodeLoop {
     LprobRules rules;
     rules.special = request_.special;
     rules.unk_penalty = static_cast<float>(request_.options.unk_penalty);
-    rules.at_max_len = step >= plan_.max_len;
-    const bool prefix_step = prefixes_.covers(step) && !rules.at_max_len;
+    rules.at_max_len = step >= plan_.max_lens[usize(rows.sentence)];
+    const bool prefix_step = prefixes_.covers(rows.sentence, step) && !rules.at_max_len;
     if (prefix_step) {
       rules.forced_token = prefixes_.token(rows.sentence, step);
     } else {
@@ -215,7 +216,7 @@ class DecodeLoop {
   bool is_finished(std::int64_t sentence, std::int64_t step) const {
     const std::int64_t count = ssize(result_.sentences[usize(sentence)].size());
     if (count >= plan_.wanted) return true;
-    if (step < plan_.max_len) return false;
+    if (step < plan_.max_lens[usize(sentence)]) return false;
     // Where nothing can end in the last step fairseq stops with an assertion, even if hypotheses
     // finished before. We return these, and only have no answer where there are none.
     ELBEAM_CHECK(count > 0 || strategy_->stop_on_max_len(), ErrorCode::kModel, "sentence ",
@@ -231,7 +232,7 @@ class DecodeLoop {
     // With patience above 1 and candidates for `beam` places only, all of them may have finished.
     ELBEAM_INVARIANT(alive > 0 || !finished.empty());
     if (alive == 0) return;
-    if (early_stop_.active() && early_stop_.decided(finished, best_survivor(), step + 1)) return;
+    if (early_stop_.active() && decided(rows.sentence, step)) return;
     strategy_->survive(rows.sentence, survivors_);
     next_.sentences.push_back(rows.sentence);
     next_.first_rows.push_back(next_.model_rows());
@@ -248,6 +249,11 @@ class DecodeLoop {
       next_.parents.push_back(model_row);
     }
     next_.dead.insert(next_.dead.end(), survivors_dead_.begin(), survivors_dead_.end());
+  }
+
+  bool decided(std::int64_t sentence, std::int64_t step) {
+    return early_stop_.decided(result_.sentences[usize(sentence)], best_survivor(),
+                               {step + 1, plan_.max_lens[usize(sentence)] + 1});
   }
 
   float best_survivor() const {

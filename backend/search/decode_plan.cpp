@@ -99,11 +99,18 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
   plan.wanted = static_cast<std::int64_t>(
       std::min(std::ceil(request.options.patience * static_cast<double>(plan.beam)), 1e9));
   plan.attention = request.attention || request.options.coverage_penalty > 0;
-  for (const auto& sentence : request.batch->sentences) {
-    ELBEAM_CHECK(ssize(sentence.size()) <= request.batch->padded_length, ErrorCode::kUsage,
-                 "the padded length of the batch, ", request.batch->padded_length,
-                 ", is below the length of a sentence, ", sentence.size());
-    plan.source_width = std::max(plan.source_width, ssize(sentence.size()));
+  const SourceBatch& batch = *request.batch;
+  const bool mixed = !batch.padded_lengths.empty();
+  ELBEAM_CHECK(!mixed || ssize(batch.padded_lengths.size()) == plan.sentences, ErrorCode::kUsage,
+               "expected one padded length for each of ", plan.sentences, " sentences, got ",
+               batch.padded_lengths.size());
+  for (std::size_t s = 0; s < batch.sentences.size(); ++s) {
+    const std::int64_t padded = mixed ? batch.padded_lengths[s] : batch.padded_length;
+    ELBEAM_CHECK(ssize(batch.sentences[s].size()) <= padded && padded <= batch.padded_length,
+                 ErrorCode::kUsage, "the padded length of the batch, ", padded,
+                 ", is below the length of a sentence, ", batch.sentences[s].size(),
+                 ", or above the largest, ", batch.padded_length);
+    plan.source_width = std::max(plan.source_width, ssize(batch.sentences[s].size()));
   }
   SearchOptions lengths = request.options;
   if (request.options.strategy == Strategy::kLengthConstrained && plan.sentences > 0) {
@@ -111,8 +118,14 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
     lengths.max_len_a = 0;
     lengths.max_len_b = static_cast<double>(*std::ranges::max_element(plan.source_lengths));
   }
-  plan.max_len =
-      max_target_length(lengths, request.batch->padded_length, model.max_decoder_positions());
+  // Largest first: an option that is wrong for one sentence is told of the whole batch.
+  plan.max_len = max_target_length(lengths, batch.padded_length, model.max_decoder_positions());
+  plan.max_lens.assign(usize(plan.sentences), plan.max_len);
+  for (std::size_t s = 0; mixed && s < plan.max_lens.size(); ++s) {
+    plan.max_lens[s] =
+        max_target_length(lengths, batch.padded_lengths[s], model.max_decoder_positions());
+    plan.max_len = std::max(plan.max_len, plan.max_lens[s]);
+  }
   ELBEAM_CHECK(plan.max_len <= limits::kMaxSequenceLength, ErrorCode::kLimit, "outputs of up to ",
                plan.max_len, " tokens are above the limit of ", limits::kMaxSequenceLength);
   plan.max_rows = checked_mul(plan.sentences, plan.beam);

@@ -12,7 +12,8 @@ namespace elbeam::search {
 struct DecodePlan {
   std::int64_t sentences = 0;
   std::int64_t beam = 0;
-  std::int64_t max_len = 0;  // tokens of a hypothesis, eos excluded
+  std::int64_t max_len = 0;  // tokens of a hypothesis, eos excluded: the most of any sentence
+  std::vector<std::int64_t> max_lens;  // [sentences] those of each
   std::int64_t vocab = 0;
   std::int64_t max_rows = 0;      // sentences * beam
   std::int64_t source_width = 0;  // of the longest sentence

@@ -28,24 +28,30 @@ class EarlyStop {
  public:
   static constexpr double kLogProbRounding = 1e-5;
 
-  EarlyStop(const SearchOptions& options, std::int64_t max_len);
+  explicit EarlyStop(const SearchOptions& options);
 
   bool active() const noexcept { return exact_ || heuristic_; }
 
+  // How long the hypotheses of a sentence are that go on, and may become, eos included.
+  struct Lengths {
+    std::int64_t now = 0;
+    std::int64_t longest = 0;
+  };
+
   // finished: of the sentence so far, in any order; best_live: best cumulative score of those that
-  // go on, `length` tokens each.
-  bool decided(std::span<const FinishedHypothesis> finished, float best_live, std::int64_t length);
+  // go on.
+  bool decided(std::span<const FinishedHypothesis> finished, float best_live,
+               const Lengths& lengths);
 
  private:
   double normalised(double score, std::int64_t length) const;
-  double bound(float best_live, std::int64_t length) const;
+  double bound(float best_live, const Lengths& lengths) const;
 
   bool exact_;
   bool heuristic_;
   bool normalize_;
   double lenpen_;
   std::int64_t nbest_;
-  std::int64_t max_length_;  // eos included
   std::vector<float> scores_;
 };
 

@@ -9,8 +9,8 @@ namespace elbeam::search {
 
 ForcedPrefixes::ForcedPrefixes(const std::vector<std::vector<std::int64_t>>& prefixes,
                                std::int64_t sentences, std::int64_t vocab_size,
-                               const SpecialTokens& special)
-    : prefixes_(prefixes), pad_(special.pad) {
+                               const SpecialTokens& special, bool mixed)
+    : prefixes_(prefixes), pad_(special.pad), mixed_(mixed) {
   ELBEAM_CHECK(prefixes.empty() || ssize(prefixes.size()) == sentences, ErrorCode::kUsage,
                "expected one prefix for each of ", sentences, " sentences, got ", prefixes.size());
   for (std::size_t i = 0; i < prefixes.size(); ++i) {

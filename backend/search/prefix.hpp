@@ -3,6 +3,8 @@
 
 #include <elbeam/step_model.hpp>
 
+#include "base/checked_math.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -14,14 +16,17 @@ namespace elbeam::search {
 // sentence is free where it has pad. Keeps a view of `prefixes`. Immutable.
 class ForcedPrefixes {
  public:
-  // No prefixes at all: an empty vector. Throws Error(kUsage) when there is not one for each
-  // sentence or a token lies outside [0, vocab_size).
+  // No prefixes at all: an empty vector. `mixed`: the sentences are of several fairseq batches, and
+  // each prefix is filled to the width of its own. Throws Error(kUsage) when there is not one for
+  // each sentence or a token lies outside [0, vocab_size).
   ForcedPrefixes(const std::vector<std::vector<std::int64_t>>& prefixes, std::int64_t sentences,
-                 std::int64_t vocab_size, const SpecialTokens& special);
+                 std::int64_t vocab_size, const SpecialTokens& special, bool mixed = false);
 
-  // Whether any sentence has a prefix so long. fairseq then leaves min_len out for all of them,
-  // also for those whose own prefix has ended.
-  bool covers(std::int64_t step) const noexcept { return step < width_; }
+  // Whether any sentence of the fairseq batch has a prefix so long. fairseq then leaves min_len out
+  // for all of them, also for those whose own prefix has ended.
+  bool covers(std::int64_t sentence, std::int64_t step) const noexcept {
+    return step < (mixed_ && width_ > 0 ? ssize(prefixes_[usize(sentence)].size()) : width_);
+  }
 
   std::optional<std::int64_t> token(std::int64_t sentence, std::int64_t step) const noexcept;
 
@@ -32,6 +37,7 @@ class ForcedPrefixes {
  private:
   const std::vector<std::vector<std::int64_t>>& prefixes_;
   std::int64_t pad_;
+  bool mixed_;
   std::int64_t width_ = 0;
 };
 

@@ -76,6 +76,10 @@ class CommandLine(unittest.TestCase):
         self.assert_fails(
             2, run("d", "--path", "m", "--task", "x"), "argument --task: invalid choice: 'x'"
         )
+        for flag, value in (("--workers", "0"), ("--workers", "-1"), ("--memory-limit", "12X"),
+                            ("--memory-limit", "0"), ("--memory-limit", "")):  # fmt: skip
+            with self.subTest(flag=flag, value=value):
+                self.assert_fails(2, run("d", "--path", "m", flag, value), flag, value)
         self.assert_fails(
             2, run("d", "--path", "m", "--resume"), "--resume is not supported yet"
         )
@@ -231,19 +235,32 @@ class Decoding(unittest.TestCase):
 
     @unittest.skipIf(SANITIZED, "a sanitizer's shadow memory does not fit under an address limit")
     def test_too_little_memory_exits_4(self):
-        # Enough for the program and the model, too little for these caches.
+        # Enough for the program and the model, too little for the caches of one sentence.
         result = run(
-            *self.COMMON,
-            "--beam",
-            "500",
-            "--batch-size",
-            str(SENTENCES),
-            "--max-tokens",
-            "1000000",
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30)),
-        )
+            *self.COMMON, "--beam", "5000", "--batch-size", "20",
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (300 << 20, 300 << 20)),
+        )  # fmt: skip
         self.assertEqual(result.returncode, 4, result.stderr)
         self.assertIn("elbeam-generate: error: ", result.stderr)
+
+    @unittest.skipIf(SANITIZED, "a sanitizer's shadow memory does not fit under an address limit")
+    def test_a_batch_that_does_not_fit_is_split(self):
+        stats = self.folder / "stats.json"
+        arguments = [*self.COMMON, "--beam", "8", "--batch-size", SENTENCES, "--stats", stats]
+        whole = run(*arguments)
+        self.assertEqual(json.loads(stats.read_text())["splits"], 0)
+        split = run(
+            *arguments,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (260 << 20, 260 << 20)),
+        )
+        self.assertEqual(split.returncode, 0, split.stderr)
+        self.assertGreater(json.loads(stats.read_text())["splits"], 0)
+        self.assertEqual(split.stdout, whole.stdout)
+
+    def test_a_sentence_above_the_memory_limit_exits_4(self):
+        result = run(*self.COMMON, "--memory-limit", "100K")
+        self.assertEqual((result.returncode, result.stdout), (4, ""))
+        self.assertIn("give a larger --memory-limit", result.stderr)
 
     def test_sentence_beyond_the_positions_exits_3(self):
         result = run(*self.COMMON, "--max-source-positions", "6")

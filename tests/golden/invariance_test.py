@@ -48,6 +48,15 @@ class Invariance(unittest.TestCase):
     def test_threads_give_the_same_bytes(self):
         self.assertEqual(run("squad", "--threads", "1").lines, run("squad", "--threads", "3").lines)
 
+    def test_workers_give_the_same_bytes(self):
+        one = ["squad", "--batch-size", "3", "--threads", "1"]
+        self.assertEqual(run(*one).lines, run(*one, "--workers", "3").lines)
+
+    def test_a_memory_limit_changes_no_result(self):
+        # It may change the kind of attention, whose results agree up to rounding.
+        for model in MODELS:
+            self.assert_same(run(model), run(model, "--memory-limit", "20M", "--workers", "2"))
+
     def test_precision(self):
         self.assert_same(run("squad"), run("squad", "--dtype", "fp64"))
 

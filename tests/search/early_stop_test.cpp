@@ -51,15 +51,15 @@ TEST(EarlyStop, ExactNeverChangesTheNBest) {
 TEST(EarlyStop, GrowingScoresNeverStopEarly) {
   SearchOptions options;
   options.early_stopping = true;
-  EXPECT_TRUE(EarlyStop(options, 10).active());
+  EXPECT_TRUE(EarlyStop(options).active());
   options.unk_penalty = -1;
-  EXPECT_FALSE(EarlyStop(options, 10).active());
+  EXPECT_FALSE(EarlyStop(options).active());
   options.unk_penalty = 0;
   options.strategy = Strategy::kDiverseSiblings;
   options.diversity_rate = -0.5;
-  EXPECT_FALSE(EarlyStop(options, 10).active());
+  EXPECT_FALSE(EarlyStop(options).active());
   options.diversity_rate = 0.5;
-  EXPECT_TRUE(EarlyStop(options, 10).active());
+  EXPECT_TRUE(EarlyStop(options).active());
 }
 
 // The bound itself: for lenpen 1, max_len 9 and a live score of -4, no hypothesis can end above
@@ -71,7 +71,7 @@ TEST(EarlyStop, Bound) {
   const auto decided = [&](float finished) {
     std::vector<FinishedHypothesis> hypotheses(1);
     hypotheses[0].score = finished;
-    return EarlyStop(options, 9).decided(hypotheses, -4.0F, 2);
+    return EarlyStop(options).decided(hypotheses, -4.0F, {2, 10});
   };
   EXPECT_TRUE(decided(-0.399F));
   EXPECT_FALSE(decided(-0.401F));

@@ -164,8 +164,8 @@ TEST(Finished, ScoresAndOrder) {
 TEST(Prefixes, PaddedMatrix) {
   const std::vector<std::vector<std::int64_t>> tokens = {{4, 5}, {}, {1, 6, 2}};
   const ForcedPrefixes prefixes(tokens, 3, 7, {});
-  EXPECT_TRUE(prefixes.covers(2));
-  EXPECT_FALSE(prefixes.covers(3));
+  EXPECT_TRUE(prefixes.covers(0, 2));
+  EXPECT_FALSE(prefixes.covers(0, 3));
   EXPECT_EQ(prefixes.token(0, 1), 5);
   EXPECT_EQ(prefixes.token(0, 2), std::nullopt);
   EXPECT_EQ(prefixes.token(1, 0), std::nullopt);

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -124,6 +125,14 @@ class Generator {
   // One fairseq batch: results[i] belongs to batch.sentences[i]. Throws Error.
   std::vector<SentenceResult> generate(const GenerateRequest& request,
                                        const SearchOptions& options) const;
+
+  // Most bytes that generate() may hold for a batch with sources of these lengths while it decodes:
+  // caches of attention, for outputs of the greatest length, and the log-probabilities of one step.
+  // Weights, and what a step computes from them, are not counted; nor is anything of models that
+  // are not run by the native engine but the log-probabilities. Throws Error(kUsage) for options
+  // that generate() would refuse, Error(kLimit) where the number is too large.
+  std::int64_t predict_memory(std::span<const std::int64_t> source_lengths,
+                              std::int64_t padded_length, const SearchOptions& options) const;
 
   // Scores given translations by teacher forcing (--score-reference; fairseq's SequenceScorer): one
   // hypothesis per sentence, whose score is the mean of its positional scores. Throws Error.

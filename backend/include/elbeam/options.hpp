@@ -117,6 +117,9 @@ struct LoadOptions {
   Attention attention = Attention::kAuto;
   DType dtype = DType::kFp32;
   int threads = 0;  // 0: as many as the process may run on
+  // Bytes that Attention::kAuto tries to stay below for one batch (Generator::predict_memory): it
+  // takes EL-attention where multi-head attention would need more. 0: the faster one is taken.
+  std::int64_t memory_limit = 0;
 
   // The native engine only:
   // fairseq's --fp16. The weights are rounded to fp16 and everything is computed in `dtype`; stock

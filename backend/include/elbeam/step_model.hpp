@@ -23,6 +23,9 @@ struct SpecialTokens {
 struct SourceBatch {
   std::vector<std::vector<std::int64_t>> sentences;  // [bsz][length], each ends with eos
   std::int64_t padded_length = 0;                    // >= the longest sentence
+  // [bsz] where sentences of several virtual batches are decoded together: the padded length of
+  // each one's own, >= its length; padded_length is the largest. Empty: padded_length for all.
+  std::vector<std::int64_t> padded_lengths{};
 };
 
 // How the decode loop is going to use a state: lets a model size its caches.

@@ -1,0 +1,268 @@
+// What a fairseq batch gives does not depend on the groups, the workers or the memory it is run
+// with.
+#include "runtime/scheduler.hpp"
+
+#include "base/checked_math.hpp"
+#include "support/scripted_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <new>
+#include <random>
+
+namespace elbeam::runtime {
+namespace {
+
+constexpr std::int64_t kVocab = 12;
+
+// Probabilities that depend on source and history; long sources end late.
+void script(const test::ScriptInput& input, std::span<float> log_probs) {
+  std::uint64_t hash = 1469598103934665603ULL;
+  const auto mix = [&](std::int64_t value) {
+    hash = (hash ^ static_cast<std::uint64_t>(value)) * 1099511628211ULL;
+  };
+  for (const std::int64_t token : input.source) mix(token);
+  for (const std::int64_t token : input.history) mix(token + 100);
+  for (std::size_t v = 0; v < log_probs.size(); ++v) {
+    mix(static_cast<std::int64_t>(v));
+    log_probs[v] = -1.0F - static_cast<float>(hash >> 40) / static_cast<float>(1 << 22);
+  }
+  if (input.history.size() < input.source.size() / 2) log_probs[2] -= 3.0F;
+}
+
+// Cannot start more than `most` sentences at a time.
+class LimitedModel final : public StepModel {
+ public:
+  explicit LimitedModel(std::int64_t most) : model_(kVocab, 40, script), most_(most) {}
+
+  std::int64_t vocab_size() const override { return model_.vocab_size(); }
+  std::int64_t max_decoder_positions() const override { return model_.max_decoder_positions(); }
+  std::int64_t max_source_positions() const override { return model_.max_source_positions(); }
+  std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
+    if (ssize(batch.sentences.size()) > most_) throw std::bad_alloc();
+    largest = std::max(largest.load(), ssize(batch.sentences.size()));
+    tokens = std::max(tokens.load(), ssize(batch.sentences.size()) * batch.padded_length);
+    return model_.start(batch, shape);
+  }
+
+  std::atomic<std::int64_t> largest{0};
+  std::atomic<std::int64_t> tokens{0};
+
+ private:
+  test::ScriptedModel model_;
+  std::int64_t most_;
+};
+
+std::vector<GenerateRequest> batches(std::int64_t count, std::int64_t size) {
+  std::mt19937 random(7);
+  std::vector<GenerateRequest> result(usize(count));
+  for (GenerateRequest& request : result) {
+    for (std::int64_t i = 0; i < size; ++i) {
+      std::vector<std::int64_t> sentence;
+      for (auto left = random() % 12; left > 0; --left)
+        sentence.push_back(4 + static_cast<std::int64_t>(random() % 8));
+      sentence.push_back(2);
+      request.batch.padded_length = std::max(request.batch.padded_length, ssize(sentence.size()));
+      request.batch.sentences.push_back(std::move(sentence));
+    }
+  }
+  return result;
+}
+
+struct Outcome {
+  std::vector<std::vector<SentenceResult>> results;
+  ScheduleCounters counters;
+};
+
+Outcome schedule(const Generator& generator, const std::vector<GenerateRequest>& requests,
+                 const SearchOptions& search, const ScheduleOptions& options) {
+  Outcome outcome;
+  Scheduler scheduler(generator, search, options);
+  std::size_t next = 0;
+  scheduler.run(
+      [&]() -> std::optional<GenerateRequest> {
+        if (next == requests.size()) return std::nullopt;
+        return requests[next++];
+      },
+      [&](std::vector<SentenceResult> found) { outcome.results.push_back(std::move(found)); });
+  outcome.counters = scheduler.counters();
+  return outcome;
+}
+
+void expect_as_alone(const Generator& generator, const std::vector<GenerateRequest>& requests,
+                     const SearchOptions& search, const Outcome& outcome) {
+  ASSERT_EQ(outcome.results.size(), requests.size());
+  for (std::size_t b = 0; b < requests.size(); ++b) {
+    const auto alone = generator.generate(requests[b], search);
+    ASSERT_EQ(outcome.results[b].size(), alone.size());
+    for (std::size_t s = 0; s < alone.size(); ++s) {
+      const auto& one = outcome.results[b][s].hypotheses;
+      ASSERT_EQ(one.size(), alone[s].hypotheses.size());
+      for (std::size_t h = 0; h < one.size(); ++h) {
+        EXPECT_EQ(one[h].tokens, alone[s].hypotheses[h].tokens);
+        EXPECT_EQ(one[h].score, alone[s].hypotheses[h].score);
+      }
+    }
+  }
+}
+
+SearchOptions lengths_that_depend_on_padding() {
+  SearchOptions search;
+  search.beam = search.nbest = 3;
+  search.max_len_a = 1.0;
+  search.max_len_b = 1;
+  return search;
+}
+
+template <typename Function>
+std::optional<ErrorCode> code_of(Function&& function) {
+  try {
+    function();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  return std::nullopt;
+}
+
+TEST(Scheduler, ResultsAreThoseOfFairseqsBatches) {
+  const auto model = std::make_shared<LimitedModel>(1000);
+  const Generator generator(model, {});
+  for (const std::int64_t size : {1, 3, 50}) {
+    const auto requests = batches(9, size);
+    for (const int workers : {1, 3}) {
+      for (const bool early : {false, true}) {
+        SearchOptions search = lengths_that_depend_on_padding();
+        search.early_stopping = early;
+        ScheduleOptions options;
+        options.workers = workers;
+        const Outcome outcome = schedule(generator, requests, search, options);
+        expect_as_alone(generator, requests, search, outcome);
+        EXPECT_EQ(outcome.counters.batches, 9);
+        // 64 hypotheses: small batches are put together, large ones stay as they are.
+        EXPECT_EQ(outcome.counters.groups, size == 1 ? 1 : size == 3 ? 2 : 9);
+      }
+    }
+  }
+}
+
+TEST(Scheduler, PrefixesKeepTheWidthOfTheirBatch) {
+  const Generator generator(std::make_shared<LimitedModel>(1000), {});
+  auto requests = batches(6, 2);
+  for (std::size_t b = 0; b < requests.size(); ++b) {
+    requests[b].prefix_tokens = {std::vector<std::int64_t>(b % 3, 5), {6}};
+  }
+  SearchOptions search = lengths_that_depend_on_padding();
+  search.min_len = 2;  // left out while a batch has prefixes
+  search.max_len_b = 4;
+  const Outcome outcome = schedule(generator, requests, search, {});
+  EXPECT_EQ(outcome.counters.groups, 1);
+  expect_as_alone(generator, requests, search, outcome);
+}
+
+TEST(Scheduler, AnAllocationThatFailsHalvesTheGroup) {
+  const Generator whole(std::make_shared<LimitedModel>(1000), {});
+  const SearchOptions search = lengths_that_depend_on_padding();
+  const auto requests = batches(4, 10);
+  for (const int workers : {1, 2}) {
+    const auto model = std::make_shared<LimitedModel>(3);
+    ScheduleOptions options;
+    options.workers = workers;
+    const Outcome outcome = schedule(Generator(model, {}), requests, search, options);
+    expect_as_alone(whole, requests, search, outcome);
+    EXPECT_GT(outcome.counters.splits, 0);
+    EXPECT_LE(model->largest, 3);
+  }
+  // One sentence cannot be halved.
+  const Generator none(std::make_shared<LimitedModel>(0), {});
+  EXPECT_EQ(code_of([&] { schedule(none, requests, search, {}); }), ErrorCode::kOutOfMemory);
+}
+
+TEST(Scheduler, GroupsStayBelowTheLimit) {
+  const auto model = std::make_shared<LimitedModel>(1000);
+  const Generator generator(model, {});
+  const SearchOptions search = lengths_that_depend_on_padding();
+  const auto requests = batches(5, 8);
+  const std::int64_t one[] = {12};
+  const std::int64_t bytes = generator.predict_memory(one, 12, search);
+  EXPECT_EQ(bytes, 3 * kVocab * 4);  // a scripted model has no caches
+  ScheduleOptions options;
+  options.memory_limit = 5 * bytes;
+  const Outcome outcome = schedule(generator, requests, search, options);
+  expect_as_alone(generator, requests, search, outcome);
+  EXPECT_EQ(outcome.counters.groups, 8);  // 40 sentences, 5 at a time
+
+  options.workers = 2;  // share it
+  model->largest = 0;
+  expect_as_alone(generator, {}, search, schedule(generator, {}, search, options));
+  schedule(generator, requests, search, options);
+  EXPECT_EQ(model->largest, 2);
+
+  options.memory_limit = bytes;  // half of it for each
+  EXPECT_EQ(code_of([&] { schedule(generator, requests, search, options); }),
+            ErrorCode::kOutOfMemory);
+}
+
+TEST(Scheduler, MaxTokensBoundsWhatIsPutTogether) {
+  const auto model = std::make_shared<LimitedModel>(1000);
+  const Generator generator(model, {});
+  const SearchOptions search = lengths_that_depend_on_padding();
+  ScheduleOptions options;
+  options.max_tokens = 25;  // sources have up to 12
+  const auto requests = batches(20, 1);
+  expect_as_alone(generator, requests, search, schedule(generator, requests, search, options));
+  EXPECT_LE(model->tokens, 25);
+  EXPECT_GT(model->largest, 1);
+}
+
+TEST(Scheduler, WhatDrawsFromOneStreamIsNotRegrouped) {
+  const Generator generator(std::make_shared<LimitedModel>(1000), {});
+  SearchOptions search;
+  search.beam = search.nbest = 2;
+  search.strategy = Strategy::kSampling;
+  search.max_len_b = 8;
+  auto requests = batches(4, 3);
+  RandomStream scheduled(3);
+  RandomStream alone(3);
+  for (GenerateRequest& request : requests) request.random = &scheduled;
+  const Outcome outcome = schedule(generator, requests, search, {});
+  EXPECT_EQ(outcome.counters.groups, 4);
+  for (GenerateRequest& request : requests) request.random = &alone;
+  expect_as_alone(generator, requests, search, outcome);
+  ScheduleOptions two;
+  two.workers = 2;
+  EXPECT_EQ(code_of([&] { Scheduler(generator, search, two); }), ErrorCode::kUsage);
+  two.workers = 0;
+  EXPECT_EQ(code_of([&] { Scheduler(generator, {}, two); }), ErrorCode::kUsage);
+}
+
+TEST(Scheduler, ResultsBeforeAnErrorAreDelivered) {
+  const Generator generator(std::make_shared<LimitedModel>(1000), {});
+  const SearchOptions search = lengths_that_depend_on_padding();
+  for (const int workers : {1, 2}) {
+    auto requests = batches(4, 30);  // each a group
+    requests[2].batch.padded_length = 1;
+    ScheduleOptions options;
+    options.workers = workers;
+    Scheduler scheduler(generator, search, options);
+    std::size_t next = 0;
+    std::size_t delivered = 0;
+    const auto run = [&](std::size_t fails_at) {
+      next = delivered = 0;
+      scheduler.run(
+          [&]() -> std::optional<GenerateRequest> {
+            if (next == fails_at) fail(ErrorCode::kIo, "no more");
+            if (next == requests.size()) return std::nullopt;
+            return requests[next++];
+          },
+          [&](const std::vector<SentenceResult>&) { ++delivered; });
+    };
+    EXPECT_EQ(code_of([&] { run(99); }), ErrorCode::kUsage);
+    EXPECT_EQ(delivered, 2u);
+    EXPECT_EQ(code_of([&] { run(2); }), ErrorCode::kIo);
+    EXPECT_EQ(delivered, 2u);
+  }
+}
+
+}  // namespace
+}  // namespace elbeam::runtime
