@@ -13,7 +13,8 @@ namespace {
 constexpr std::int64_t kRounds = 2'000'000;
 constexpr std::int64_t kReadBytes = 256 * 1024 * 1024;
 
-// Chains of dependent multiply-adds, enough of them to cover the latency, and nothing else.
+// Chains of dependent multiply-adds, enough of them to cover the latency, and nothing else. Floating-
+// point sums may not be reordered, so no compiler shortens them.
 template <typename T, int kBytes>
 struct Chains {
   typedef T Vector __attribute__((vector_size(kBytes)));
@@ -22,11 +23,10 @@ struct Chains {
   __attribute__((always_inline)) static inline double run() {
     Vector acc[kCount] = {};
     for (int c = 0; c < kCount; ++c) acc[c] += static_cast<T>(c);  // or they would be one chain
-    Vector factor = Vector{} + static_cast<T>(0.999);
+    const Vector factor = Vector{} + static_cast<T>(0.999);
     for (std::int64_t i = 0; i < kRounds; ++i) {
 #pragma GCC unroll 12
       for (int c = 0; c < kCount; ++c) acc[c] = acc[c] * factor + factor;
-      asm volatile("" : "+x"(factor));  // keeps the loop from being folded
     }
     Vector sum{};
     for (int c = 0; c < kCount; ++c) sum += acc[c];
