@@ -13,8 +13,8 @@ namespace {
 constexpr std::int64_t kRounds = 2'000'000;
 constexpr std::int64_t kReadBytes = 256 * 1024 * 1024;
 
-// Chains of dependent multiply-adds, enough of them to cover the latency, and nothing else. Floating-
-// point sums may not be reordered, so no compiler shortens them.
+// Chains of dependent multiply-adds, enough of them to cover the latency, and nothing else.
+// Floating- point sums may not be reordered, so no compiler shortens them.
 template <typename T, int kBytes>
 struct Chains {
   typedef T Vector __attribute__((vector_size(kBytes)));
