@@ -27,7 +27,7 @@ set_target_properties(
                     LINK_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/elbeam.map)
 
 set(rpath $ORIGIN $ORIGIN/../${CMAKE_INSTALL_LIBDIR})
-set(tools elbeam-bpe elbeam-eval-lm elbeam-generate elbeam-interactive elbeam-preprocess elbeam-score)
+set(tools elbeam-bpe elbeam-eval-lm elbeam-generate elbeam-interactive elbeam-preprocess elbeam-report elbeam-score)
 set_target_properties(elbeam ${tools} PROPERTIES INSTALL_RPATH "${rpath}")
 
 set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/elbeam)

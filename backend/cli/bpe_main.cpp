@@ -44,11 +44,12 @@ po::options_description flags(Options& o) {
 
 Options parse(const std::vector<std::string>& arguments) {
   Options options;
+  const po::options_description known = flags(options);
   po::variables_map values;
   try {
     namespace style = po::command_line_style;
     po::store(po::command_line_parser(arguments)
-                  .options(flags(options))
+                  .options(known)
                   .style(style::unix_style & ~style::allow_guessing)
                   .positional({})
                   .run(),

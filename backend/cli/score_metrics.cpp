@@ -148,6 +148,16 @@ Results resample(const std::vector<Evaluation>& systems, const ScoreOptions& opt
   return results;
 }
 
+struct Scored {
+  explicit Scored(const ScoreOptions& options) {
+    for (const std::string& system : options.systems) systems.push_back(evaluate(system, options));
+    resampled = resample(systems, options);
+  }
+
+  std::vector<Evaluation> systems;
+  Results resampled;
+};
+
 // What signatures say about it, in sacrebleu's words.
 std::string resampling_signature(const ScoreOptions& options) {
   if (options.resampling == ScoreOptions::Resampling::kNone) return {};
@@ -260,26 +270,32 @@ bool asks_for_metrics(const std::vector<std::string>& arguments) {
   });
 }
 
+Json score_systems(const ScoreOptions& options) {
+  const Scored scored(options);
+  Json all = Json::array();
+  for (std::size_t s = 0; s < scored.systems.size(); ++s) {
+    const Report report{scored.systems[s], scored.resampled[s], options};
+    all.push_back({{"system", options.systems[s]}, {"metrics", all_json(report)}});
+  }
+  return all;
+}
+
 void run_score_metrics(const std::vector<std::string>& arguments) {
   const ScoreOptions options = parse_score_options(arguments);
   if (options.help) return fairseq::print_text(score_help());
-  std::vector<Evaluation> systems;
-  for (const std::string& system : options.systems) systems.push_back(evaluate(system, options));
-  const Results resampled = resample(systems, options);
-  Json all = Json::array();
-  std::string tables;
-  for (std::size_t s = 0; s < systems.size(); ++s) {
-    const Report report{systems[s], resampled[s], options};
-    if (options.json) {
-      all.push_back({{"system", options.systems[s]}, {"metrics", all_json(report)}});
-    } else {
-      tables += (s == 0 ? "" : "\n") + table(report, options.systems[s]);
-    }
+  if (options.json) {
+    const Json all = score_systems(options);
+    // One system: its metrics, and nothing around them.
+    const Json json = all.size() == 1 ? all[0]["metrics"] : Json{{"systems", all}};
+    return fairseq::print_text(json.dump() + "\n");
   }
-  if (!options.json) return fairseq::print_text(tables);
-  // One system: its metrics, and nothing around them.
-  const Json json = systems.size() == 1 ? all[0]["metrics"] : Json{{"systems", all}};
-  fairseq::print_text(json.dump() + "\n");
+  const Scored scored(options);
+  std::string tables;
+  for (std::size_t s = 0; s < scored.systems.size(); ++s) {
+    const Report report{scored.systems[s], scored.resampled[s], options};
+    tables += (s == 0 ? "" : "\n") + table(report, options.systems[s]);
+  }
+  fairseq::print_text(tables);
 }
 
 }  // namespace elbeam::cli
