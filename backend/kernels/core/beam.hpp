@@ -1,0 +1,276 @@
+// Beam search on the device: n-gram blocking, the step of the beam, and the rows that go on.
+#pragma once
+
+#include "kernels/core/vocabulary.hpp"
+
+namespace elbeam::kernels {
+
+ELBEAM_DEVICE std::int32_t ancestor(const History& history, const StepState& state,
+                                    std::int64_t row, int step) {
+  return history.ancestors[state.step % 2][row * history.ancestor_stride + step];
+}
+
+struct BanRepeatedNgrams {
+  using Args = NgramArgs;
+  static constexpr const char* kName = "ban_repeated_ngrams";
+  static constexpr int kMaxThreads = 256;
+
+  // Shared memory: the row's tokens, state->step + 1 of them.
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const StepState state = *args.state;
+    const int row = block_x();
+    if (row >= state.rows) return;
+    auto* tokens = reinterpret_cast<std::int32_t*>(shared_memory());
+    const int length = state.step + 1;
+    for (int t = thread_index(); t < length; t += thread_count()) {
+      tokens[t] = args.history.tokens[t * args.history.rows + ancestor(args.history, state, row, t)];
+    }
+    block_barrier();
+    // With n = 1 the start token may come again: it is the end of the sentence.
+    const int begin = args.size == 1 ? 1 : 0;
+    const int last = length - (args.size - 1);  // of the n - 1 tokens that the next one follows
+    for (int i = thread_index(); i < length; i += thread_count()) {
+      bool repeats = i >= begin && i < last;
+      for (int k = 0; repeats && k + 1 < args.size; ++k)
+        repeats = tokens[i + k] == tokens[last + k];
+      args.banned[row * args.history.ancestor_stride + i] =
+          repeats ? tokens[i + args.size - 1] : -1;
+    }
+  }
+};
+
+template <int kPlaces>
+struct BeamStep {
+  using Args = BeamArgs;
+  static constexpr const char* kName = "beam_step";
+  static constexpr int kMaxThreads = kWarp;
+
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const StepState state = *args.state;
+    const int group = block_x();
+    if (group >= state.groups) return;
+    const Scratch scratch = scratch_of(args.beam);
+    normalisers(args, state, group, scratch);
+    warp_barrier();
+    TopList<kPlaces> list;
+    list.clear(2 * args.beam);
+    const int entries = state.group_rows * args.parts * 2 * args.beam;
+    for (int first = 0; first < entries; first += kWarp) {
+      const int i = first + lane_index();
+      float score = negative_infinity();
+      int key = kNoToken;
+      if (i < entries) candidate(args, state, group, i, scratch, score, key);
+      list.offer(score, key);
+    }
+    list.for_each([&](int entry, float score, int key) {
+      scratch.scores[entry] = score;
+      scratch.keys[entry] = key;
+    });
+    warp_barrier();
+    const int sentence = args.sentence_of[group];
+    const int before = args.finished.count[sentence];
+    warp_barrier();  // every lane has read the count
+    if (lane_index() == 0) decide(args, state, group, sentence, before, scratch);
+    warp_barrier();
+    const int now = args.finished.count[sentence];
+    for (int k = before; k < now; ++k) {
+      copy_history(args, state, group * state.group_rows + scratch.ended[k - before],
+                   sentence * args.beam + k);
+    }
+  }
+
+ private:
+  struct Scratch {
+    float* maxima;      // [beam] of the rows' log-sum-exp
+    float* logarithms;  // [beam]
+    float* scores;      // [2 * beam] the best candidates
+    int* keys;          // [2 * beam] row * vocab + token
+    int* ended;         // [beam] rows of the hypotheses that end now
+    int* chosen;        // [beam] candidates that go on
+    int* dead;          // [beam]
+  };
+  static ELBEAM_DEVICE Scratch scratch_of(int beam) {
+    auto* floats = reinterpret_cast<float*>(shared_memory());
+    auto* keys = reinterpret_cast<int*>(floats + 4 * beam);
+    return {floats,          floats + beam,   floats + 2 * beam, keys,
+            keys + 2 * beam, keys + 3 * beam, keys + 4 * beam};
+  }
+
+  static ELBEAM_DEVICE void normalisers(const Args& args, const StepState& state, int group,
+                                        const Scratch& scratch) {
+    for (int r = lane_index(); r < state.group_rows; r += kWarp) {
+      const std::int64_t row = static_cast<std::int64_t>(group) * state.group_rows + r;
+      LogSum sum;
+      sum.clear();
+      for (int p = 0; p < args.parts; ++p) {
+        const std::int64_t place = 2 * (row * args.parts + p);
+        sum.add(args.stats[place], args.stats[place + 1]);
+      }
+      scratch.maxima[r] = sum.maximum;
+      scratch.logarithms[r] = logf(sum.total);
+    }
+  }
+
+  static ELBEAM_DEVICE void candidate(const Args& args, const StepState& state, int group, int i,
+                                      const Scratch& scratch, float& score, int& key) {
+    const int per_row = args.parts * 2 * args.beam;
+    const int r = i / per_row;
+    const std::int64_t row = static_cast<std::int64_t>(group) * state.group_rows + r;
+    const std::int64_t place = row * per_row + i % per_row;
+    const int token = args.candidates[place];
+    if (token == kNoToken) return;
+    float log_prob = args.values[place] - scratch.maxima[r] - scratch.logarithms[r];
+    if (log_prob != log_prob) log_prob = negative_infinity();
+    if (token == args.rules.unk) log_prob -= args.rules.unk_penalty;
+    score = args.scores[row] + log_prob;
+    key = r * args.vocab + token;
+  }
+
+  // search/beam_step.cpp decide_fates() and choose_survivors(), by one lane.
+  static ELBEAM_DEVICE void decide(const Args& args, const StepState& state, int group,
+                                   int sentence, int finished, const Scratch& scratch) {
+    const int before = finished;
+    int continuing = 0;
+    for (int i = 0; i < 2 * args.beam; ++i) {
+      const int key = scratch.keys[i];
+      if (key == kNoToken) continue;
+      const bool in_beam = i < args.beam;
+      const bool ends =
+          key % args.vocab == args.rules.eos && scratch.scores[i] != negative_infinity();
+      const bool dropped = in_beam && args.dead[group * args.beam + i] != 0;
+      if (!dropped && !ends) {
+        if (continuing < args.beam) {
+          scratch.chosen[continuing] = i;
+          scratch.dead[continuing] = 0;
+          ++continuing;
+        }
+      } else if (!dropped && in_beam && finished < args.beam) {
+        const int place = sentence * args.beam + finished;
+        scratch.ended[finished - before] = key / args.vocab;
+        args.finished.score[place] = scratch.scores[i];
+        args.finished.length[place] = state.step + 1;
+        ++finished;
+      }
+    }
+    args.finished.count[sentence] = finished;
+    const bool live = finished < args.beam && state.step < args.rules.max_len;
+    args.survivors.live[group] = live ? 1 : 0;
+    args.survivors.sentences[group] = sentence;
+    if (live) fill_places(args, state, group, continuing, scratch);
+  }
+
+  // Where fewer than `beam` candidates continue, the first that do not fill the places, as dead.
+  static ELBEAM_DEVICE void fill_places(const Args& args, const StepState& state, int group,
+                                        int continuing, const Scratch& scratch) {
+    const int alive = continuing;
+    for (int i = 0, next = 0; continuing < args.beam && i < 2 * args.beam; ++i) {
+      if (next < alive && scratch.chosen[next] == i) {
+        ++next;
+        continue;
+      }
+      scratch.chosen[continuing] = i;
+      scratch.dead[continuing] = 1;
+      ++continuing;
+    }
+    for (int b = 0; b < args.beam; ++b) {
+      const int key = scratch.keys[scratch.chosen[b]];
+      const int place = group * args.beam + b;
+      args.survivors.parents[place] = group * state.group_rows + key / args.vocab;
+      args.survivors.tokens[place] = key % args.vocab;
+      args.survivors.scores[place] = scratch.scores[scratch.chosen[b]];
+      args.survivors.dead[place] = scratch.dead[b];
+    }
+  }
+
+  // All lanes: the tokens of a hypothesis that ends, and their cumulative scores.
+  static ELBEAM_DEVICE void copy_history(const Args& args, const StepState& state,
+                                         std::int64_t row, std::int64_t place) {
+    std::int32_t* tokens = args.finished.tokens + place * args.finished.width;
+    float* scores = args.finished.scores + place * args.finished.width;
+    for (int t = lane_index(); t < state.step; t += kWarp) {
+      const std::int64_t from =
+          (t + 1) * args.history.rows + ancestor(args.history, state, row, t + 1);
+      tokens[t] = args.history.tokens[from];
+      scores[t] = args.history.scores[from];
+    }
+    if (lane_index() == 0) {
+      tokens[state.step] = args.rules.eos;
+      scores[state.step] = args.finished.score[place];
+    }
+  }
+};
+
+struct Compact {
+  using Args = CompactArgs;
+  static constexpr const char* kName = "compact";
+  static constexpr int kMaxThreads = 256;
+
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const StepState state = *args.state;
+    auto* live = reinterpret_cast<int*>(shared_memory());
+    if (warp_index() == 0) {
+      int places = 0;
+      for (int first = 0; first < state.groups; first += kWarp) {
+        const int group = first + lane_index();
+        const bool goes_on = group < state.groups && args.survivors.live[group] != 0;
+        const unsigned votes = ballot(goes_on);
+        if (group < state.groups) {
+          args.places[group] =
+              goes_on ? places + count_bits(votes & ((1U << lane_index()) - 1U)) : -1;
+        }
+        places += count_bits(votes);
+      }
+      if (lane_index() == 0) *live = places;
+    }
+    block_barrier();
+    for (int i = thread_index(); i < state.groups * args.beam; i += thread_count())
+      move_row(args, state, i / args.beam, i % args.beam);
+    for (int group = thread_index(); group < state.groups; group += thread_count())
+      move_sentence(args, group);
+    block_barrier();
+    if (thread_index() == 0)
+      *args.state = {state.step + 1, *live, *live * args.beam, args.beam};
+  }
+
+ private:
+  static ELBEAM_DEVICE void move_row(const Args& args, const StepState& state, int group, int b) {
+    const int place = args.places[group];
+    if (place < 0) return;
+    const int from = group * args.beam + b;
+    const int to = place * args.beam + b;
+    args.tokens[to] = args.survivors.tokens[from];
+    args.parents[to] = args.survivors.parents[from];
+    args.scores[to] = args.survivors.scores[from];
+    args.dead[to] = args.survivors.dead[from];
+    const std::int64_t entry = (state.step + 1) * args.history.rows + to;
+    args.history.tokens[entry] = args.survivors.tokens[from];
+    args.history.scores[entry] = args.survivors.scores[from];
+    args.parts_of_row[to] = args.parts_of[args.survivors.sentences[group]];
+  }
+
+  static ELBEAM_DEVICE void move_sentence(const Args& args, int group) {
+    const int sentence = args.survivors.sentences[group];
+    const int place = args.places[group];
+    if (place >= 0) args.sentence_of[place] = sentence;
+    args.rows_of[sentence] = place >= 0 ? RowRange{place * args.beam, args.beam} : RowRange{0, 0};
+  }
+};
+
+struct Advance {
+  using Args = AdvanceArgs;
+  static constexpr const char* kName = "advance";
+  static constexpr int kMaxThreads = 128;
+
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const StepState state = *args.state;
+    const int row = block_x();
+    if (row >= state.rows) return;
+    const std::int32_t* from =
+        args.ancestors[(state.step + 1) % 2] + args.parents[row] * args.ancestor_stride;
+    std::int32_t* to = args.ancestors[state.step % 2] + row * args.ancestor_stride;
+    for (int t = thread_index(); t < state.step; t += thread_count()) to[t] = from[t];
+    if (thread_index() == 0) to[state.step] = row;
+  }
+};
+
+}  // namespace elbeam::kernels

@@ -1,0 +1,185 @@
+// One warp attends with one query row to keys in shared memory: softmax with a running maximum, so
+// that keys are read once for both products.
+#pragma once
+
+#include "kernels/core/args.hpp"
+#include "kernels/core/device.hpp"
+
+namespace elbeam::kernels {
+
+// kLanes lanes share a key, each with kElements of its columns in registers; the 32 / kLanes groups
+// of lanes take different keys and are merged at the end. A lane's columns are vectors of 16 bytes,
+// kLanes apart: a group reads whole lines of shared memory. Widths above kLanes * kElements (only
+// with kWide) are worked through in chunks of that many columns: scores over all, results over one.
+template <typename T, int kLanes_, int kElements_, bool kWide_ = false>
+struct Geometry {
+  using Element = T;
+  static constexpr int kLanes = kLanes_;
+  static constexpr int kElements = kElements_;
+  static constexpr bool kWide = kWide_;
+  static constexpr int kColumns = kLanes * kElements;
+  static constexpr int kGroups = kWarp / kLanes;
+  static constexpr int kVectors = kElements / kVector<T>;
+  static_assert(kElements % kVector<T> == 0);
+  static ELBEAM_PORTABLE int stride(int width) {
+    return staged_stride(kLanes, kElements, width, static_cast<int>(sizeof(T)));
+  }
+  static ELBEAM_DEVICE int column(int vector) {
+    return (lane_index() % kLanes + vector * kLanes) * kVector<T>;
+  }
+};
+
+template <typename G>
+struct RowAttention {
+  using T = typename G::Element;
+  static constexpr int kBatch = 4;  // keys of a group between two corrections of the sums
+
+  float query[G::kElements];
+  float sums[G::kElements];
+  float maximum;
+  float total;
+  const T* far_query;  // kWide: what does not fit into registers
+  int width;
+  float scale;
+
+  ELBEAM_DEVICE void start(const T* row, int row_width, float row_scale) {
+    far_query = row;
+    width = row_width;
+    scale = row_scale;
+    maximum = negative_infinity();
+    total = 0.0F;
+    load_query(0);
+    ELBEAM_UNROLL
+    for (int e = 0; e < G::kElements; ++e) sums[e] = 0.0F;
+  }
+
+  ELBEAM_DEVICE void load_query(int first_column) {
+    ELBEAM_UNROLL
+    for (int e = 0; e < G::kElements; ++e) {
+      const int c = first_column + G::column(e / kVector<T>) + e % kVector<T>;
+      query[e] = c < width ? scale * to_float(far_query[c]) : 0.0F;
+    }
+  }
+
+  // The product of query columns [chunk] with a staged key, summed over this lane's columns.
+  ELBEAM_DEVICE float partial_score(const T* key) const {
+    float score = 0.0F;
+    ELBEAM_UNROLL
+    for (int v = 0; v < G::kVectors; ++v) {
+      float values[kVector<T>];
+      load_vector(key + G::column(v), values);
+      ELBEAM_UNROLL
+      for (int i = 0; i < kVector<T>; ++i) score += query[v * kVector<T> + i] * values[i];
+    }
+    return score;
+  }
+
+  // Staged keys and values index(0) .. index(count - 1); value_column is the first of the chunk
+  // that the sums are of. Every lane of the warp takes part.
+  template <typename Index>
+  ELBEAM_DEVICE void absorb(const T* keys, const T* values, int stride, int value_column, int count,
+                            const Index& index) {
+    const int group = lane_index() / G::kLanes;
+    for (int first = 0; first < count; first += kBatch * G::kGroups) {
+      float scores[kBatch];
+      float best = maximum;
+      score_batch(keys, stride, first, count, index, scores);
+      ELBEAM_UNROLL
+      for (int b = 0; b < kBatch; ++b) {
+        scores[b] = lanes_sum<G::kLanes>(scores[b]);
+        if (first + b * G::kGroups + group >= count) scores[b] = negative_infinity();
+        best = fmaxf(best, scores[b]);
+      }
+      // As long as all scores are -inf, nothing is subtracted: -inf - -inf would be NaN.
+      const float shift = best == negative_infinity() ? 0.0F : best;
+      const float correction = expf(maximum - shift);
+      maximum = best;
+      total *= correction;
+      ELBEAM_UNROLL
+      for (int e = 0; e < G::kElements; ++e) sums[e] *= correction;
+      ELBEAM_UNROLL
+      for (int b = 0; b < kBatch; ++b) {
+        const int key = first + b * G::kGroups + group;
+        if (key >= count) continue;
+        const float weight = expf(scores[b] - shift);
+        total += weight;
+        add(values + index(key) * stride + value_column, weight);
+      }
+    }
+  }
+
+  template <typename Index>
+  ELBEAM_DEVICE void score_batch(const T* keys, int stride, int first, int count,
+                                 const Index& index, float (&scores)[kBatch]) {
+    const int group = lane_index() / G::kLanes;
+    ELBEAM_UNROLL
+    for (int b = 0; b < kBatch; ++b) scores[b] = 0.0F;
+    const int last_column = G::kWide ? width : 1;
+    for (int column = 0; column < last_column; column += G::kColumns) {
+      if constexpr (G::kWide) load_query(column);
+      ELBEAM_UNROLL
+      for (int b = 0; b < kBatch; ++b) {
+        const int key = first + b * G::kGroups + group;
+        if (key < count) scores[b] += partial_score(keys + index(key) * stride + column);
+      }
+    }
+  }
+
+  ELBEAM_DEVICE void add(const T* value, float weight) {
+    ELBEAM_UNROLL
+    for (int v = 0; v < G::kVectors; ++v) {
+      float values[kVector<T>];
+      load_vector(value + G::column(v), values);
+      ELBEAM_UNROLL
+      for (int i = 0; i < kVector<T>; ++i) sums[v * kVector<T> + i] += weight * values[i];
+    }
+  }
+
+  // Brings the groups of lanes together; afterwards each has the whole result.
+  ELBEAM_DEVICE void merge_groups() {
+    if constexpr (G::kGroups > 1) {
+      float best = maximum;
+      ELBEAM_UNROLL
+      for (int bits = G::kLanes; bits < kWarp; bits *= 2) best = fmaxf(best, shuffle_xor(best, bits));
+      const float correction = best == negative_infinity() ? 1.0F : expf(maximum - best);
+      maximum = best;
+      total *= correction;
+      ELBEAM_UNROLL
+      for (int e = 0; e < G::kElements; ++e) sums[e] *= correction;
+      ELBEAM_UNROLL
+      for (int bits = G::kLanes; bits < kWarp; bits *= 2) {
+        total += shuffle_xor(total, bits);
+        ELBEAM_UNROLL
+        for (int e = 0; e < G::kElements; ++e) sums[e] += shuffle_xor(sums[e], bits);
+      }
+    }
+  }
+
+  // Calls put(column of the chunk, sum) for the columns that this lane has to write.
+  template <typename Put>
+  ELBEAM_DEVICE void for_each_sum(int columns, const Put& put) const {
+    if (lane_index() >= G::kLanes) return;
+    ELBEAM_UNROLL
+    for (int e = 0; e < G::kElements; ++e) {
+      const int c = G::column(e / kVector<T>) + e % kVector<T>;
+      if (c < columns) put(c, sums[e]);
+    }
+  }
+};
+
+// Brings `width` numbers of a row into shared memory, zeros behind them up to `stride`; all threads
+// of the block call it for the rows of a tile. `vector` says that from is 16-byte aligned and width
+// is whole vectors.
+template <typename T>
+ELBEAM_DEVICE void stage_row_part(const T* from, T* to, int width, int stride, bool vector,
+                                  int thread, int threads) {
+  if (vector) {
+    for (int c = thread * kVector<T>; c < width; c += threads * kVector<T>)
+      copy_async(to + c, from + c);
+  } else {
+    for (int c = thread; c < width; c += threads) to[c] = from[c];
+  }
+  for (int c = width + thread; c < stride; c += threads) to[c] = from_float<T>(0.0F);
+}
+
+}  // namespace elbeam::kernels

@@ -1,0 +1,112 @@
+// What the kernels of the device-side beam search are given; see args.hpp.
+#pragma once
+
+#include "kernels/core/args.hpp"
+
+#include <cstdint>
+
+namespace elbeam::kernels {
+
+// What was decoded so far: what a row of step t read, [steps][rows], and its cumulative score.
+struct History {
+  std::int32_t* tokens = nullptr;
+  float* scores = nullptr;
+  std::int64_t rows = 0;                                 // from one step to the next
+  const std::int32_t* ancestors[2] = {nullptr, nullptr};  // as PagedCache
+  std::int64_t ancestor_stride = 0;
+};
+
+// banned[row][i] is the token that would repeat the n-gram which begins at token i of the row's
+// history, or -1.
+struct NgramArgs {
+  const StepState* state = nullptr;
+  History history;
+  std::int32_t* banned = nullptr;  // [rows, ancestor_stride]
+  std::int32_t size = 0;           // n
+};
+
+// What may be said next, for all rows (search/lprob_rules.hpp).
+struct NextTokenRules {
+  std::int32_t pad = 0;
+  std::int32_t eos = 0;
+  std::int32_t unk = 0;
+  std::int32_t min_len = 0;
+  std::int32_t max_len = 0;
+  float unk_penalty = 0.0F;
+  float temperature = 1.0F;
+};
+
+// One pass over logits [rows, vocab]: log-sum-exp and the best `wanted` tokens that may be said, of
+// each of grid_y parts of the vocabulary.
+template <typename T>
+struct VocabularyArgs {
+  const StepState* state = nullptr;
+  const T* logits = nullptr;
+  const std::int32_t* banned = nullptr;  // as NgramArgs, or nullptr
+  std::int64_t banned_stride = 0;
+  float* stats = nullptr;            // [rows, parts, 2] maximum, sum of exp(logit - maximum)
+  float* values = nullptr;           // [rows, parts, wanted] logit / temperature
+  std::int32_t* candidates = nullptr;  // [rows, parts, wanted] token, or kNoToken
+  NextTokenRules rules;
+  std::int32_t vocab = 0;
+  std::int32_t wanted = 0;
+};
+inline constexpr std::int32_t kNoToken = 0x7fffffff;
+
+// Finished hypotheses: number k of a sentence lies at sentence * beam + k.
+struct FinishedTable {
+  std::int32_t* count = nullptr;   // [sentences]
+  std::int32_t* length = nullptr;  // eos included
+  float* score = nullptr;          // cumulative
+  std::int32_t* tokens = nullptr;  // [sentences * beam][width], eos last
+  float* scores = nullptr;         // the same, cumulative
+  std::int64_t width = 0;
+};
+
+// What a step decides for each place of each group, before finished sentences leave.
+struct Survivors {
+  std::int32_t* live = nullptr;       // [groups] whether the sentence goes on
+  std::int32_t* sentences = nullptr;  // [groups]
+  std::int32_t* parents = nullptr;  // [groups, beam] row of this step
+  std::int32_t* tokens = nullptr;
+  float* scores = nullptr;
+  std::int32_t* dead = nullptr;
+};
+
+// fairseq's BeamSearch.step and the choice of what goes on (search/beam_step.hpp), and what has
+// finished. One warp for each group.
+struct BeamArgs {
+  const StepState* state = nullptr;
+  History history;
+  const float* stats = nullptr;  // of VocabularyArgs
+  const float* values = nullptr;
+  const std::int32_t* candidates = nullptr;
+  const float* scores = nullptr;              // [rows] cumulative
+  const std::int32_t* dead = nullptr;         // [groups, beam]
+  const std::int32_t* sentence_of = nullptr;  // [groups]
+  Survivors survivors;
+  FinishedTable finished;
+  NextTokenRules rules;
+  std::int32_t vocab = 0;
+  std::int32_t parts = 0;
+  std::int32_t beam = 0;
+};
+
+// Moves the survivors of live sentences together: the rows of the next step. One block.
+struct CompactArgs {
+  StepState* state = nullptr;
+  Survivors survivors;
+  History history;
+  std::int32_t* tokens = nullptr;  // [rows]
+  std::int32_t* parents = nullptr;
+  float* scores = nullptr;
+  std::int32_t* dead = nullptr;
+  std::int32_t* sentence_of = nullptr;
+  RowRange* rows_of = nullptr;            // [sentences]
+  std::int32_t* parts_of_row = nullptr;   // [rows] see MergeArgs; what lies behind the rows is old
+  const std::int32_t* parts_of = nullptr;  // [sentences]
+  std::int32_t* places = nullptr;         // [groups] scratch
+  std::int32_t beam = 0;
+};
+
+}  // namespace elbeam::kernels

@@ -1,0 +1,180 @@
+// From logits to candidates: log-sum-exp and the best tokens in one pass; and plain log-softmax.
+#pragma once
+
+#include "kernels/core/top_list.hpp"
+
+namespace elbeam::kernels {
+
+// A running log-sum-exp.
+struct LogSum {
+  float maximum;
+  float total;
+
+  ELBEAM_DEVICE void clear() {
+    maximum = negative_infinity();
+    total = 0.0F;
+  }
+  ELBEAM_DEVICE void add(float other_maximum, float other_total) {
+    const float best = fmaxf(maximum, other_maximum);
+    const float shift = best == negative_infinity() ? 0.0F : best;
+    total = total * expf(maximum - shift) + other_total * expf(other_maximum - shift);
+    maximum = best;
+  }
+  // Over the lanes of a warp; every lane gets the result.
+  ELBEAM_DEVICE void merge_lanes() {
+    const float best = lanes_max(maximum);
+    const float shift = best == negative_infinity() ? 0.0F : best;
+    total = lanes_sum(total * expf(maximum - shift));
+    maximum = best;
+  }
+};
+
+template <typename T, int kPlaces>
+struct Vocabulary {
+  using Args = VocabularyArgs<T>;
+  static constexpr const char* kName = "vocabulary";
+  static constexpr int kMaxThreads = 256;
+  static constexpr int kSteps = 4;  // tokens of a lane between two votes
+
+  // Shared memory: launch_plan.hpp vocabulary_shared_bytes().
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const int row = block_x();
+    if (row >= args.state->rows) return;
+    const T* logits = args.logits + static_cast<std::int64_t>(row) * args.vocab;
+    TopList<kPlaces> list;
+    list.clear(args.wanted);
+    LogSum sum;
+    sum.clear();
+    // The parts of the vocabulary are whole turns of the block.
+    const int turn = thread_count() * kSteps;
+    const int turns = (args.vocab + turn - 1) / turn;
+    const int begin = static_cast<int>(static_cast<std::int64_t>(turns) * block_y() / grid_y());
+    const int end = static_cast<int>(static_cast<std::int64_t>(turns) * (block_y() + 1) / grid_y());
+    for (int t = begin; t < end; ++t)
+      scan(args, row, logits, t * turn + warp_index() * kWarp * kSteps, sum, list);
+    sum.merge_lanes();
+    merge(args, row, logits, sum, list);
+  }
+
+ private:
+  static ELBEAM_DEVICE void scan(const Args& args, int row, const T* logits, int first, LogSum& sum,
+                                 TopList<kPlaces>& list) {
+    float x[kSteps];
+    float best = negative_infinity();
+    bool any = false;
+    ELBEAM_UNROLL
+    for (int i = 0; i < kSteps; ++i) {
+      const int token = first + i * kWarp + lane_index();
+      x[i] = token < args.vocab ? to_float(logits[token]) / args.rules.temperature
+                                : negative_infinity();
+      best = fmaxf(best, x[i]);
+      any = any || list.takes(x[i] - penalty(args, token), token);
+    }
+    const float shift = best == negative_infinity() ? 0.0F : best;
+    float total = 0.0F;
+    ELBEAM_UNROLL
+    for (int i = 0; i < kSteps; ++i) total += expf(x[i] - shift);
+    sum.add(best, total);
+    if (ballot(any) == 0) return;
+    ELBEAM_UNROLL
+    for (int i = 0; i < kSteps; ++i) {
+      const int token = first + i * kWarp + lane_index();
+      const float value = x[i] - penalty(args, token);
+      unsigned votes = ballot(may_follow(args, token) && list.takes(value, token));
+      for (; votes != 0; votes &= votes - 1) {
+        const float candidate = shuffle(value, lowest_bit(votes));
+        const int key = shuffle(token, lowest_bit(votes));
+        if (list.takes(candidate, key) && !is_banned(args, row, key)) list.insert(candidate, key);
+      }
+    }
+  }
+
+  static ELBEAM_DEVICE float penalty(const Args& args, int token) {
+    return token == args.rules.unk ? args.rules.unk_penalty : 0.0F;
+  }
+
+  static ELBEAM_DEVICE bool may_follow(const Args& args, int token) {
+    if (token >= args.vocab || token == args.rules.pad) return false;
+    const bool is_eos = token == args.rules.eos;
+    if (args.state->step >= args.rules.max_len && !is_eos) return false;
+    return !is_eos || args.state->step >= args.rules.min_len;
+  }
+
+  // The same token in every lane.
+  static ELBEAM_DEVICE bool is_banned(const Args& args, int row, int token) {
+    if (args.banned == nullptr) return false;
+    const std::int32_t* banned = args.banned + row * args.banned_stride;
+    bool found = false;
+    for (int i = lane_index(); i <= args.state->step; i += kWarp) found = found || banned[i] == token;
+    return ballot(found) != 0;
+  }
+
+  // The warps' lists and sums, brought together by the first warp.
+  static ELBEAM_DEVICE void merge(const Args& args, int row, const T* logits, LogSum& sum,
+                                  TopList<kPlaces>& list) {
+    const int warps = thread_count() / kWarp;
+    auto* values = reinterpret_cast<float*>(shared_memory());
+    auto* keys = reinterpret_cast<int*>(values + warps * args.wanted);
+    auto* sums = reinterpret_cast<float*>(keys + warps * args.wanted);
+    const int mine = warp_index() * args.wanted;
+    list.for_each([&](int entry, float value, int key) {
+      values[mine + entry] = value;
+      keys[mine + entry] = key;
+    });
+    if (lane_index() == 0) {
+      sums[2 * warp_index()] = sum.maximum;
+      sums[2 * warp_index() + 1] = sum.total;
+    }
+    block_barrier();
+    if (warp_index() != 0) return;
+    for (int w = 1; w < warps; ++w) sum.add(sums[2 * w], sums[2 * w + 1]);
+    for (int first = args.wanted; first < warps * args.wanted; first += kWarp) {
+      const int i = first + lane_index();
+      const bool exists = i < warps * args.wanted;
+      list.offer(exists ? values[i] : negative_infinity(), exists ? keys[i] : kNoToken);
+    }
+    const std::int64_t place = static_cast<std::int64_t>(row) * grid_y() + block_y();
+    list.for_each([&](int entry, float, int key) {
+      args.candidates[place * args.wanted + entry] = key;
+      args.values[place * args.wanted + entry] =
+          key == kNoToken ? negative_infinity() : to_float(logits[key]) / args.rules.temperature;
+    });
+    if (lane_index() == 0) {
+      args.stats[2 * place] = sum.maximum;
+      args.stats[2 * place + 1] = sum.total;
+    }
+  }
+};
+
+template <typename T>
+struct LogProb {
+  using Args = LogProbArgs<T>;
+  static constexpr const char* kName = "log_prob";
+  static constexpr int kMaxThreads = 256;
+
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const std::int64_t first = static_cast<std::int64_t>(block_x()) * args.vocab;
+    auto* scratch = reinterpret_cast<float*>(shared_memory());
+    float best = negative_infinity();
+    bool not_a_number = false;
+    for (int c = thread_index(); c < args.vocab; c += thread_count()) {
+      const float x = to_float(args.logits[first + c]) / args.temperature;
+      best = fmaxf(best, x);
+      not_a_number = not_a_number || x != x;
+    }
+    best = lanes_max(best);
+    if (lane_index() == 0) scratch[warp_index()] = best;
+    block_barrier();
+    for (int w = 0; w < thread_count() / kWarp; ++w) best = fmaxf(best, scratch[w]);
+    float total = not_a_number ? negative_infinity() - negative_infinity() : 0.0F;
+    for (int c = thread_index(); c < args.vocab; c += thread_count())
+      total += expf(to_float(args.logits[first + c]) / args.temperature - best);
+    const float logarithm = logf(block_sum(total, scratch));
+    for (int c = thread_index(); c < args.vocab; c += thread_count()) {
+      args.log_probs[first + c] =
+          to_float(args.logits[first + c]) / args.temperature - best - logarithm;
+    }
+  }
+};
+
+}  // namespace elbeam::kernels

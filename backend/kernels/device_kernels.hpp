@@ -1,0 +1,61 @@
+// The kernels of a device as a table of launchers: what runs a decode step wherever it runs.
+//
+// emulated_kernels() and cuda_kernels() fill the same table from the same bodies (kernels/core).
+// A launcher starts a kernel and returns; errors of the device surface at the next
+// synchronisation. Which sizes a kernel takes is the caller's to respect (args.hpp): the sizes of
+// grids, blocks and shared memory come from launch_plan.hpp.
+#pragma once
+
+#include "kernels/core/args.hpp"
+#include "kernels/core/search_args.hpp"
+
+#include <array>
+
+namespace elbeam::kernels {
+
+template <typename Args>
+using Launcher = void (*)(const Args&, const Launch&);
+
+// How a row of attention is spread over a warp: lanes that share a key, and columns of each lane.
+struct GeometryShape {
+  int lanes;
+  int elements;
+  bool wide;
+};
+inline constexpr std::array<GeometryShape, 8> kGeometries = {{{4, 8, false},
+                                                              {8, 8, false},
+                                                              {16, 8, false},
+                                                              {32, 8, false},
+                                                              {32, 16, false},
+                                                              {32, 24, false},
+                                                              {32, 32, false},
+                                                              {32, 32, true}}};
+// Beams up to 16, and up to kMaxDeviceBeam.
+inline constexpr std::array<int, 2> kListPlaces = {1, 4};
+inline constexpr int kMaxDeviceBeam = 64;
+
+template <typename T>
+struct DeviceKernels {
+  Launcher<EmbedArgs<T>> embed;
+  Launcher<NormArgs<T>> norm;
+  Launcher<ActivationArgs<T>> activate;
+  Launcher<StoreArgs<T>> store;
+  std::array<Launcher<ContiguousArgs<T>>, kGeometries.size()> contiguous;
+  std::array<Launcher<PagedArgs<T>>, kGeometries.size()> paged;
+  Launcher<MergeArgs<T>> merge;
+  Launcher<LogProbArgs<T>> log_prob;
+  std::array<Launcher<VocabularyArgs<T>>, kListPlaces.size()> vocabulary;
+};
+
+struct SearchKernels {
+  Launcher<NgramArgs> ban_ngrams;
+  std::array<Launcher<BeamArgs>, kListPlaces.size()> beam_step;
+  Launcher<CompactArgs> compact;
+  Launcher<AdvanceArgs> advance;
+};
+
+template <typename T>
+const DeviceKernels<T>& emulated_kernels();
+const SearchKernels& emulated_search_kernels();
+
+}  // namespace elbeam::kernels

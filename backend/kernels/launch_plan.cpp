@@ -1,0 +1,89 @@
+#include "kernels/launch_plan.hpp"
+
+#include "base/check.hpp"
+
+#include <algorithm>
+
+namespace elbeam::kernels {
+namespace {
+
+constexpr int kMaxWarps = 16;
+constexpr int kMaxTile = 32;
+// A part is worth its merge from about so many keys on.
+constexpr int kMinPartKeys = 64;
+
+AttentionPlan choose_geometry(const AttentionShape& shape) {
+  AttentionPlan plan;
+  while (plan.geometry + 1 < kGeometries.size() &&
+         kGeometries[plan.geometry].lanes * kGeometries[plan.geometry].elements < shape.width) {
+    ++plan.geometry;
+  }
+  const GeometryShape& geometry = kGeometries[plan.geometry];
+  const int columns = geometry.lanes * geometry.elements;
+  plan.chunks = (shape.width + columns - 1) / columns;
+  plan.warps = std::clamp(shape.query_rows, 1, kMaxWarps);
+  return plan;
+}
+
+int staged_bytes(const AttentionPlan& plan, const AttentionShape& shape) {
+  const GeometryShape& geometry = kGeometries[plan.geometry];
+  return staged_stride(geometry.lanes, geometry.elements, shape.width, shape.element_size) *
+         shape.element_size * (shape.one_copy ? 1 : 2);
+}
+
+void check_tile(const AttentionPlan& plan, const AttentionShape& shape, int least,
+                const DeviceLimits& limits) {
+  ELBEAM_CHECK(plan.tile >= least, ErrorCode::kUnsupported, "attention over rows of ", shape.width,
+               " numbers with ", shape.histories, " hypotheses: the device's ",
+               limits.shared_bytes, " bytes of shared memory for each block do not hold ", least,
+               " keys");
+}
+
+}  // namespace
+
+AttentionPlan plan_contiguous(const AttentionShape& shape, const DeviceLimits& limits) {
+  AttentionPlan plan = choose_geometry(shape);
+  const int key_bytes = 2 * staged_bytes(plan, shape);  // two stages
+  plan.tile = std::min(kMaxTile, limits.shared_bytes / key_bytes);
+  check_tile(plan, shape, 1, limits);
+  plan.shared_bytes = plan.tile * key_bytes;
+  return plan;
+}
+
+AttentionPlan plan_paged(const AttentionShape& shape, const DeviceLimits& limits) {
+  AttentionPlan plan = choose_geometry(shape);
+  constexpr int kEntryBytes = 8 + 4;  // where a slot comes from, and its entry of the map
+  const int slot_bytes = staged_bytes(plan, shape) + kEntryBytes;
+  const int histories = std::min(plan.warps, shape.histories);
+  const int slots = (limits.shared_bytes - 16) / slot_bytes;
+  plan.tile = std::min(slots / histories, kPageSteps) * histories;
+  if (plan.tile == 0 && plan.warps > 1) {  // fewer rows at a time need fewer slots
+    plan.warps = std::max(1, slots);
+    plan.tile = std::min(slots, plan.warps);
+  }
+  check_tile(plan, shape, 1, limits);
+  plan.shared_bytes = plan.tile * slot_bytes + 16;
+  return plan;
+}
+
+int plan_parts(int keys, std::int64_t blocks, const DeviceLimits& limits) {
+  if (blocks >= limits.multiprocessors) return 1;
+  const auto wanted = static_cast<int>(limits.multiprocessors / std::max<std::int64_t>(blocks, 1));
+  return std::clamp(keys / kMinPartKeys, 1, wanted);
+}
+
+int row_shared_bytes(int dim, int threads) {
+  return (dim + threads / 32) * static_cast<int>(sizeof(float));
+}
+
+int vocabulary_shared_bytes(int wanted, int threads) {
+  return threads / 32 * (2 * wanted + 2) * static_cast<int>(sizeof(float));
+}
+
+int beam_shared_bytes(int beam) { return 9 * beam * static_cast<int>(sizeof(float)); }
+
+std::size_t list_index(int beam) {
+  return 2 * beam <= kListPlaces[0] * 32 ? 0 : 1;
+}
+
+}  // namespace elbeam::kernels

@@ -1,0 +1,79 @@
+// Arrays in the emulated device's memory, with guard bands that a kernel must leave alone.
+#pragma once
+
+#include "kernels/core/element.hpp"
+#include "kernels/emulated/machine.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+namespace elbeam::kernels {
+
+template <typename T>
+class DeviceArray {
+ public:
+  explicit DeviceArray(std::size_t count)
+      : count_(count),
+        memory_(static_cast<unsigned char*>(emulated::allocate(bytes() + 2 * kGuard))) {}
+  explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
+    if (!host.empty()) std::memcpy(data(), host.data(), bytes());
+  }
+  DeviceArray(const DeviceArray&) = delete;
+  DeviceArray& operator=(const DeviceArray&) = delete;
+  ~DeviceArray() {
+    for (std::int64_t i = 0; i < kGuard; ++i) {
+      EXPECT_EQ(memory_[i], 0xff) << "written before the array";
+      EXPECT_EQ(memory_[kGuard + bytes() + i], 0xff) << "written behind the array";
+    }
+    emulated::release(memory_);
+  }
+
+  T* data() { return reinterpret_cast<T*>(memory_ + kGuard); }
+  std::vector<T> host() const {
+    std::vector<T> copy(count_);
+    if (count_ > 0) std::memcpy(copy.data(), memory_ + kGuard, static_cast<std::size_t>(bytes()));
+    return copy;
+  }
+
+ private:
+  static constexpr std::int64_t kGuard = 256;
+  std::int64_t bytes() const { return static_cast<std::int64_t>(count_ * sizeof(T)); }
+  std::size_t count_;
+  unsigned char* memory_;
+};
+
+// Normal numbers, rounded to T.
+template <typename T>
+std::vector<T> random_numbers(std::mt19937& random, std::size_t count, float deviation = 1.0F) {
+  std::normal_distribution<float> normal(0.0F, deviation);
+  std::vector<T> numbers(count);
+  for (T& number : numbers) number = from_float<T>(normal(random));
+  return numbers;
+}
+
+inline int random_int(std::mt19937& random, int low, int high) {
+  return std::uniform_int_distribution<int>(low, high)(random);
+}
+
+// What a result of type T may differ from one in double: relative to `scale`, the size of the
+// numbers that were summed. NaN and infinities have to be the same.
+template <typename T>
+void expect_close(T found, double wanted, double scale, const char* what) {
+  const double value = static_cast<double>(to_float(found));
+  if (std::isnan(wanted) || std::isinf(wanted)) {
+    EXPECT_TRUE(std::isnan(wanted) ? std::isnan(value) : value == wanted)
+        << what << ": " << value << " instead of " << wanted;
+    return;
+  }
+  const double tolerance = sizeof(T) == 4                       ? 1e-5
+                           : std::is_same_v<T, Half>            ? 1e-3
+                                                                : 8e-3;
+  EXPECT_NEAR(value, wanted, tolerance * std::max(scale, std::abs(wanted))) << what;
+}
+
+}  // namespace elbeam::kernels
