@@ -20,7 +20,7 @@ constexpr FlagPolicy kPolicies[] = {
      "a sentence is done when X * beam hypotheses have finished"},
     {"--compat", kYes, kDefault, "", "whose surprises to reproduce; fixed: none"},
     {"--coverage-penalty", kYes, kDefault, "", "weight of the coverage penalty (Wu et al. 2016)"},
-    {"--device", kYes, kDefault, "", "cpu (cuda[:N] is not in this build)"},
+    {"--device", kYes, kDefault, "", "cpu, cuda[:N] or cuda-emulated (see docs/gpu.md)"},
     {"--dtype", kYes, kDefault, "fp32|fp64", "arithmetic: fp32 or fp64"},
     {"--early-stopping", kYes, kDefault, "",
      "end a sentence when no live hypothesis can win (exact) or looks like it (heuristic)"},

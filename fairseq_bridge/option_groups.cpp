@@ -1,6 +1,7 @@
 #include "fairseq_bridge/option_groups.hpp"
 
 #include "base/check.hpp"
+#include "device/device.hpp"
 #include "base/checked_math.hpp"
 #include "text/post_process.hpp"
 
@@ -196,6 +197,7 @@ LoadOptions read_load_options(const ParsedFlags& flags) {
   ELBEAM_CHECK(threads >= 0 && threads <= 1024, ErrorCode::kUsage,
                "--threads must be between 0 and 1024, got ", threads);
   load.threads = static_cast<int>(threads);
+  load.device = flags.text("--device").value();
   return load;
 }
 
@@ -313,12 +315,7 @@ std::int64_t read_seed(const ParsedFlags& flags) {
 
 void check_device(const ParsedFlags& flags) {
   const std::string device = flags.text("--device").value();
-  if (device == "cpu") return;
-  const bool cuda = device == "cuda" || device.rfind("cuda:", 0) == 0;
-  ELBEAM_CHECK(cuda, ErrorCode::kUsage, "argument --device: invalid value: ", quoted(device),
-               " (expected cpu, cuda or cuda:N)");
-  fail(ErrorCode::kDevice, "--device ", device,
-       ": this build has no CUDA support; use --device cpu");
+  if (device != "cpu") device::open_device(device);
 }
 
 }  // namespace elbeam::fairseq

@@ -15,8 +15,8 @@ attention::Projection<T> read_projection(TensorReader<T>& reader, const std::str
 }  // namespace
 
 template <typename T>
-attention::Weights<T> load_attention(TensorReader<T>& reader, const std::string& prefix,
-                                     const AttentionShape& shape) {
+attention::Source<T> attention_source(TensorReader<T>& reader, const std::string& prefix,
+                                      const AttentionShape& shape) {
   const std::int64_t d = shape.dim;
   ELBEAM_CHECK(shape.heads >= 1 && d % shape.heads == 0, ErrorCode::kModel, reader.path(), ": ",
                prefix, ": the width ", d, " is not a multiple of ", shape.heads,
@@ -42,9 +42,17 @@ attention::Weights<T> load_attention(TensorReader<T>& reader, const std::string&
     source.v = read_projection(reader, prefix + ".v_proj", d, shape.key_dim);
   }
   source.out = read_projection(reader, prefix + ".out_proj", d, d);
-  return attention::Weights<T>(source);
+  return source;
 }
 
+template <typename T>
+attention::Weights<T> load_attention(TensorReader<T>& reader, const std::string& prefix,
+                                     const AttentionShape& shape) {
+  return attention::Weights<T>(attention_source(reader, prefix, shape));
+}
+
+template attention::Source<float> attention_source(TensorReader<float>&, const std::string&,
+                                                   const AttentionShape&);
 template attention::Weights<float> load_attention(TensorReader<float>&, const std::string&,
                                                   const AttentionShape&);
 template attention::Weights<double> load_attention(TensorReader<double>&, const std::string&,

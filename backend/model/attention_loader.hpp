@@ -18,6 +18,9 @@ struct AttentionShape {
 // prefix is e.g. "decoder.layers.0.encoder_attn". Also takes the joined in_proj_weight of
 // checkpoints from before q, k and v were split. Throws Error(kModel).
 template <typename T>
+attention::Source<T> attention_source(TensorReader<T>& reader, const std::string& prefix,
+                                      const AttentionShape& shape);
+template <typename T>
 attention::Weights<T> load_attention(TensorReader<T>& reader, const std::string& prefix,
                                      const AttentionShape& shape);
 

@@ -13,6 +13,7 @@
 #include <numeric>
 #include <set>
 #include <string_view>
+#include <utility>
 
 namespace elbeam::model {
 namespace {
@@ -434,13 +435,12 @@ std::string multilingual_prefix(const archive::Checkpoint& checkpoint, const std
 
 }  // namespace
 
-std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
-                                              const TransformerOptions& options) {
-  nlohmann::json facts = checkpoint->config();
+ModelFacts model_facts(const archive::Checkpoint& checkpoint, const TransformerOptions& options) {
+  nlohmann::json facts = checkpoint.config();
   override_model_config(facts, options.model_overrides);
-  const TransformerConfig config = parse_transformer_config(facts, checkpoint->path());
-  for (const auto& [name, view] : checkpoint->tensors()) {
-    ELBEAM_CHECK(!name.ends_with(".centroids"), ErrorCode::kUnsupported, checkpoint->path(),
+  TransformerConfig config = parse_transformer_config(facts, checkpoint.path());
+  for (const auto& [name, view] : checkpoint.tensors()) {
+    ELBEAM_CHECK(!name.ends_with(".centroids"), ErrorCode::kUnsupported, checkpoint.path(),
                  ": the native engine cannot run weights of iterative product quantization (",
                  quoted(name, 200),
                  "), made with --quantization-config-path; use --engine torchscript");
@@ -450,7 +450,13 @@ std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Che
   reading.names.encoder_kept = config.encoder.kept_layers;
   reading.names.decoder_kept = config.decoder.kept_layers;
   if (config.multilingual)
-    reading.names.prefix = multilingual_prefix(*checkpoint, options.language_pair);
+    reading.names.prefix = multilingual_prefix(checkpoint, options.language_pair);
+  return {std::move(config), std::move(reading)};
+}
+
+std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
+                                              const TransformerOptions& options) {
+  const auto [config, reading] = model_facts(*checkpoint, options);
   if (options.dtype == DType::kFp64) {
     return std::make_unique<NativeTransformer<double>>(checkpoint, config, reading, options);
   }

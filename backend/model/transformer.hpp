@@ -6,6 +6,9 @@
 
 #include "archive/checkpoint.hpp"
 #include "attention/planner.hpp"
+#include "attention/weights.hpp"
+#include "model/config.hpp"
+#include "model/tensor_reader.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -45,6 +48,14 @@ class Transformer : public StepModel {
   virtual attention::BatchMemory plan_memory(std::span<const std::int64_t> source_lengths,
                                              std::int64_t beam, std::int64_t steps) const = 0;
 };
+
+// What a checkpoint says about its model, with the options' overrides, and how its tensors are to be
+// read. Throws as load_transformer() does.
+struct ModelFacts {
+  TransformerConfig config;
+  ReaderOptions reading;
+};
+ModelFacts model_facts(const archive::Checkpoint& checkpoint, const TransformerOptions& options);
 
 // Builds the model over the checkpoint's memory. Throws Error: kUnsupported for an architecture
 // or an option that cannot be run here, kUsage for a language pair that the file does not have

@@ -141,6 +141,21 @@ std::shared_ptr<const Checkpoint> under_fairseq_names(
              : checkpoint;
 }
 
+// on_device: the model, if it runs on one.
+std::unique_ptr<model::Transformer> load_native(std::shared_ptr<const Checkpoint> checkpoint,
+                                                const LoadOptions& options,
+                                                device::DeviceModel*& on_device) {
+  const model::TransformerOptions wanted{options.attention,     options.dtype,
+                                         options.threads,       options.half_weights,
+                                         options.memory_limit,  options.language_pair,
+                                         options.model_overrides};
+  if (options.device == "cpu") return model::load_transformer(std::move(checkpoint), wanted);
+  auto loaded = device::load_device_model(std::move(checkpoint), wanted,
+                                          device::open_device(options.device));
+  on_device = loaded.get();
+  return loaded;
+}
+
 LoadedModel load_single(const LoadOptions& options) {
   LoadedModel loaded;
   std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
@@ -164,9 +179,7 @@ LoadedModel load_single(const LoadOptions& options) {
   if (options.engine == Engine::kTorchScript) {
     loaded.model = load_scripted(options, *checkpoint, loaded.info);
   } else {
-    auto native = model::load_transformer(
-        checkpoint, {options.attention, options.dtype, options.threads, options.half_weights,
-                     options.memory_limit, options.language_pair, options.model_overrides});
+    auto native = load_native(std::move(checkpoint), options, loaded.on_device);
     loaded.info.architecture = native->architecture();
     loaded.info.source_vocab_size = native->source_vocab_size();
     loaded.native.push_back(native.get());
@@ -212,7 +225,10 @@ LoadedModel load_model(const LoadOptions& options) {
     models.push_back(member.model);
     add_model(loaded, member);
   }
-  if (models.size() > 1) loaded.model = make_ensemble(std::move(models));
+  if (models.size() > 1) {
+    loaded.model = make_ensemble(std::move(models));
+    loaded.on_device = nullptr;
+  }
   if (!options.lm_path.empty()) {
     LoadOptions one = options;
     one.model_path = options.lm_path;
@@ -221,6 +237,7 @@ LoadedModel load_model(const LoadOptions& options) {
     one.language_pair.clear();
     const LoadedModel language_model = load_single(one);
     loaded.model = make_fused_model(loaded.model, language_model.model, options.lm_weight);
+    loaded.on_device = nullptr;
     add_model(loaded, language_model);
   }
   loaded.info.max_source_positions = loaded.model->max_source_positions();

@@ -3,6 +3,7 @@
 
 #include <elbeam/generator.hpp>
 
+#include "device/device_model.hpp"
 #include "model/transformer.hpp"
 #include "text/dictionary.hpp"
 
@@ -17,6 +18,8 @@ struct LoadedModel {
   std::shared_ptr<StepModel> model;
   // The models that the native engine runs, of those that `model` is made of.
   std::vector<model::Transformer*> native;
+  // The model, where it is a single one on a device.
+  device::DeviceModel* on_device = nullptr;
   std::optional<text::Dictionary>
       source;  // absent: neither a path was given nor does the file have one
   std::optional<text::Dictionary> target;

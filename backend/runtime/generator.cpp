@@ -162,8 +162,11 @@ std::vector<SentenceResult> Generator::Impl::run(
 std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
                                                 const SearchOptions& options) const {
   const search::DecodeRequest request = decode_request(wanted, options, impl_->loaded.info.special);
-  return impl_->run(wanted.batch, options.nbest,
-                    [&](StepModel& model) { return search::decode(model, request); });
+  device::DeviceModel* on_device = impl_->loaded.on_device;
+  return impl_->run(wanted.batch, options.nbest, [&](StepModel& model) {
+    if (on_device != nullptr && on_device->decodes(request)) return on_device->decode(request);
+    return search::decode(model, request);
+  });
 }
 
 std::int64_t Generator::predict_memory(std::span<const std::int64_t> source_lengths,

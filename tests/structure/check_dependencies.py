@@ -30,7 +30,8 @@ ALLOWED = {
     "attention": ["kernels"],
     "model": ["archive", "attention"],
     "torchscript": ["base"],  # a plug-in: runtime sees its one C function, no more
-    "runtime": ["model", "search", "torchscript"],
+    "device": ["model", "search"],
+    "runtime": ["device", "torchscript"],
     "fairseq_bridge": ["runtime", "eval"],
     "cli": ["fairseq_bridge"],
     "python": ["runtime"],

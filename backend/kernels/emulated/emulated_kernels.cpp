@@ -9,6 +9,11 @@ template <typename Kernel>
 struct Start {
   using Args = typename Kernel::Args;
   static void launch(const Args& args, const Launch& how) {
+    if (!emulated::record([args, how] { run(args, how); })) run(args, how);
+  }
+
+ private:
+  static void run(const Args& args, const Launch& how) {
     const emulated::LaunchShape shape{Kernel::kName,
                                       {how.grid_x, how.grid_y, how.grid_z},
                                       how.threads,

@@ -290,6 +290,18 @@ void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* a
   ELBEAM_CHECK(machine.error.empty(), ErrorCode::kInternal, "emulated device: ", machine.error);
 }
 
+namespace {
+thread_local std::vector<Work>* recording = nullptr;
+}
+
+void start_recording(std::vector<Work>& works) { recording = &works; }
+void stop_recording() noexcept { recording = nullptr; }
+bool record(Work work) {
+  if (recording == nullptr) return false;
+  recording->push_back(std::move(work));
+  return true;
+}
+
 void set_schedule(int schedule) {
   const std::lock_guard<std::mutex> lock(launch_mutex());
   machine.schedule = schedule;

@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <memory>
 #include <random>
@@ -28,6 +29,12 @@ struct LaunchShape {
 // Runs body(args) in every thread of the grid. One launch runs at a time; others wait. Throws
 // Error(kInternal) for a bad shape or a kernel that does what a GPU leaves undefined.
 void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* args);
+
+// While this thread records, record() keeps the work and returns true; else it is to be done at once.
+using Work = std::function<void()>;
+void start_recording(std::vector<Work>& works);
+void stop_recording() noexcept;
+bool record(Work work);
 
 // In which order warps and lanes run, and blocks: 0 warps in turn; 1 greedy, the lowest warp as
 // long as it can; 2 greedy, the highest first, lanes and blocks backwards; from 3 on random with

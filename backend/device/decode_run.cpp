@@ -1,0 +1,369 @@
+#include "device/decode_run.hpp"
+
+#include "attention/self_attention.hpp"
+#include "base/check.hpp"
+#include "kernels/launch_plan.hpp"
+
+#include <algorithm>
+
+namespace elbeam::device {
+
+using attention::Kind;
+using kernels::AttentionPlan;
+
+namespace {
+
+constexpr std::int64_t kPageSteps = kernels::kPageSteps;
+
+std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+}  // namespace
+
+template <typename T>
+std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
+                       std::int64_t source_tokens) {
+  const std::int64_t rows = checked_mul(shape.sentences, shape.beam);
+  const auto layers = ssize(stack.layers.size());
+  const bool el = shape.self_kind == Kind::kEl || shape.cross_kind == Kind::kEl;
+  std::int64_t width = 0;
+  for (const LayerWeights<T>& layer : stack.layers) width = std::max(width, layer.fc1.outputs);
+  const std::int64_t of_row = 7 * stack.dim + width + stack.vocab +
+                              (el ? 2 * stack.heads * stack.dim : std::int64_t{0});
+  const std::int64_t cached =
+      checked_mul(round_up(shape.max_steps, kPageSteps),
+                  checked_mul(layers, attention::self_cache_width(shape.self_kind, stack.dim)));
+  const std::int64_t of_token =
+      shape.cross_kind == Kind::kEl ? stack.dim : (2 * layers + 1) * stack.dim;
+  const std::int64_t numbers = checked_add(checked_mul(rows, checked_add(of_row, cached)),
+                                           checked_mul(source_tokens, of_token));
+  const std::int64_t tables = checked_mul(rows, checked_mul(shape.max_steps + 16, std::int64_t{8}));
+  return checked_add(checked_mul(numbers, static_cast<std::int64_t>(sizeof(T))), tables);
+}
+
+template <typename T>
+DecodeRun<T>::DecodeRun(const Layers<T>& layers, const Linear<T>& output, const RunShape& shape,
+                        EncoderOut<T> encoder_out)
+    : layers_(layers),
+      output_(output),
+      shape_(shape),
+      max_rows_(checked_mul(shape.sentences, shape.beam)),
+      encoder_out_(std::move(encoder_out)),
+      activations_(layers.device(), layers.stack(), max_rows_) {
+  Device& device = layers.device();
+  const StackWeights<T>& stack = layers.stack();
+  rows_.state = Buffer<kernels::StepState>(device, 1);
+  rows_.tokens = Buffer<std::int32_t>(device, max_rows_);
+  rows_.parents = Buffer<std::int32_t>(device, max_rows_);
+  rows_.rows_of = Buffer<kernels::RowRange>(device, shape.sentences);
+  rows_.parts_of_row = Buffer<std::int32_t>(device, max_rows_);
+  rows_.ancestor_stride = round_up(shape.max_steps + 1, 16);
+  for (auto& table : rows_.ancestors)
+    table = Buffer<std::int32_t>(device, checked_mul(max_rows_, rows_.ancestor_stride));
+  // Rows that have left are still multiplied, and looked up: they need tokens.
+  for (const Buffer<std::int32_t>* buffer : {&rows_.tokens, &rows_.parents, &rows_.parts_of_row})
+    device.clear(buffer->data(), buffer->bytes());
+  if (shape.self_kind == Kind::kEl || (crosses() && shape.cross_kind == Kind::kEl)) {
+    const std::int64_t key_dim = std::max(stack.dim, encoder_out_.dim);
+    expanded_ = Buffer<T>(device, checked_mul(checked_mul(max_rows_, stack.heads), key_dim));
+    pooled_ = Buffer<T>(device, expanded_.size());
+  }
+  logits_ = Buffer<T>(device, checked_mul(max_rows_, output.outputs));
+  page_table_ = Buffer<kernels::CachePage<T>>(
+      device, (shape.max_steps + kPageSteps - 1) / kPageSteps);
+  if (crosses() && shape.cross_kind == Kind::kMha) build_keys_values();
+  plan_ranges();
+}
+
+template <typename T>
+std::int64_t DecodeRun<T>::slot_width() const {
+  return ssize(layers_.stack().layers.size()) *
+         attention::self_cache_width(shape_.self_kind, layers_.stack().dim);
+}
+
+template <typename T>
+void DecodeRun<T>::build_keys_values() {
+  const std::int64_t d = layers_.stack().dim;
+  for (const LayerWeights<T>& layer : layers_.stack().layers) {
+    for (auto* all : {&keys_, &values_}) {
+      all->emplace_back(layers_.device(), checked_mul(encoder_out_.tokens(), d));
+      layers_.linear(encoder_out_.hidden.data(), encoder_out_.tokens(),
+                     all == &keys_ ? layer.cross->key : layer.cross->value, all->back().data(), d);
+    }
+  }
+  encoder_out_.hidden = Buffer<T>();  // keys and values are all that is read from now on
+}
+
+// Sentences from the longest to the shortest, so that the last blocks to start are short ones.
+template <typename T>
+void DecodeRun<T>::plan_ranges() {
+  Device& device = layers_.device();
+  parts_.assign(usize(shape_.sentences), 1);
+  std::vector<kernels::KeyRange> ranges;
+  if (crosses()) {
+    const bool el = shape_.cross_kind == Kind::kEl;
+    const std::int64_t heads = layers_.stack().heads;
+    const std::int64_t blocks = shape_.sentences * (el ? (shape_.beam * heads + 15) / 16 : heads);
+    std::vector<std::int64_t> order(usize(shape_.sentences));
+    for (std::int64_t s = 0; s < shape_.sentences; ++s) {
+      order[usize(s)] = s;
+      parts_[usize(s)] = kernels::plan_parts(narrow(encoder_out_.length(s)), blocks,
+                                             device.properties().limits);
+    }
+    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
+      return encoder_out_.length(a) > encoder_out_.length(b);
+    });
+    for (const std::int64_t s : order) {
+      const std::int64_t length = encoder_out_.length(s);
+      const std::int64_t parts = parts_[usize(s)];
+      for (std::int64_t p = 0; p < parts; ++p) {
+        const std::int64_t begin = length * p / parts;
+        ranges.push_back({narrow(s), narrow(encoder_out_.offsets[usize(s)] + begin),
+                          narrow(length * (p + 1) / parts - begin), narrow(p), narrow(parts)});
+      }
+    }
+    ranges_ = Buffer<kernels::KeyRange>(device, std::span<const kernels::KeyRange>(ranges));
+    most_parts_ = *std::max_element(parts_.begin(), parts_.end());
+    if (most_parts_ > 1) {
+      const std::int64_t places = checked_mul(std::int64_t{most_parts_}, checked_mul(max_rows_, heads));
+      partial_ = Buffer<float>(
+          device, checked_mul(places, el ? encoder_out_.dim : layers_.stack().dim / heads));
+      partial_stats_ = Buffer<float>(device, 2 * places);
+    }
+  }
+  rows_.parts_of = Buffer<std::int32_t>(device, std::span<const std::int32_t>(parts_));
+}
+
+template <typename T>
+void DecodeRun<T>::open_step(std::int64_t step, std::int64_t rows) {
+  ELBEAM_INVARIANT(step < shape_.max_steps);
+  const std::int64_t number = step / kPageSteps;
+  if (number < ssize(pages_.size())) return;
+  // The first page serves one row a sentence in step 0 and all beams after it.
+  Page page;
+  page.rows = step == 0 ? max_rows_ : rows;
+  page.data = Buffer<T>(layers_.device(),
+                        checked_mul(checked_mul(page.rows, kPageSteps), slot_width()));
+  const kernels::CachePage<T> entry{page.data.data(), page.rows};
+  layers_.device().upload(page_table_.data() + number, &entry, sizeof entry);
+  pages_.push_back(std::move(page));
+}
+
+template <typename T>
+kernels::PagedCache<T> DecodeRun<T>::cache(std::size_t layer) const {
+  kernels::PagedCache<T> cache;
+  cache.pages = page_table_.data();
+  cache.ancestors[0] = rows_.ancestors[0].data();
+  cache.ancestors[1] = rows_.ancestors[1].data();
+  cache.ancestor_stride = rows_.ancestor_stride;
+  cache.slot_width = slot_width();
+  cache.layer_offset =
+      ssize(layer) * attention::self_cache_width(shape_.self_kind, layers_.stack().dim);
+  return cache;
+}
+
+template <typename T>
+void DecodeRun<T>::launch_step(std::int64_t rows, std::int64_t group_rows) const {
+  Device& device = layers_.device();
+  const StackWeights<T>& stack = layers_.stack();
+  device.search_kernels().advance(
+      {rows_.state.data(), rows_.parents.data(),
+       {rows_.ancestors[0].data(), rows_.ancestors[1].data()}, rows_.ancestor_stride},
+      row_launch(device, rows, 64, 0));
+  kernels::EmbedArgs<T> embed;
+  embed.tokens = rows_.tokens.data();
+  embed.state = rows_.state.data();
+  layers_.embed(activations_, embed, rows);
+  for (std::size_t i = 0; i < stack.layers.size(); ++i) {
+    const LayerWeights<T>& layer = stack.layers[i];
+    const bool self_el = shape_.self_kind == Kind::kEl;
+    self_block(i, rows, group_rows);
+    layers_.close_block(activations_, rows,
+                        self_el ? layer.self.folded_output_bias : layer.self.output_bias,
+                        layer.self_norm, crosses() ? layer.cross_norm : layer.final_norm);
+    if (crosses()) {
+      cross_block(i, rows);
+      layers_.close_block(activations_, rows,
+                          shape_.cross_kind == Kind::kEl ? layer.cross->folded_output_bias
+                                                         : layer.cross->output_bias,
+                          layer.cross_norm, layer.final_norm);
+    }
+    layers_.feed_forward(activations_, rows, layer);
+    layers_.close_block(activations_, rows, layer.fc2.bias, layer.final_norm,
+                        layers_.first_norm(i + 1));
+  }
+  layers_.linear(layers_.result(activations_), rows, output_, logits_.data(), output_.outputs);
+}
+
+template <typename T>
+void DecodeRun<T>::store(const T* x, std::int64_t stride, std::int64_t first, std::int64_t width,
+                         std::size_t layer, std::int64_t rows) const {
+  Device& device = layers_.device();
+  device.kernels(T{}).store(
+      {rows_.state.data(), cache(layer), x, stride, narrow(first), narrow(width)},
+      row_launch(device, rows, row_threads(width), 0));
+}
+
+// q~_i = q_i W_K_i for every head: batched products over the heads.
+template <typename T>
+void DecodeRun<T>::expand_queries(const AttentionWeights<T>& w, std::int64_t rows) const {
+  const std::int64_t d = layers_.stack().dim;
+  const std::int64_t heads = layers_.stack().heads;
+  const std::int64_t key_dim = w.key.inputs;
+  layers_.linear(layers_.input(activations_), rows, w.query, activations_.projected.data(), d);
+  Product<T> expand;
+  expand.m = rows;
+  expand.n = key_dim;
+  expand.k = d / heads;
+  expand.a = activations_.projected.data();
+  expand.lda = d;
+  expand.b = w.key.weight.data();
+  expand.ldb = key_dim;
+  expand.transposed = false;
+  expand.c = expanded_.data();
+  expand.ldc = heads * key_dim;
+  expand.batch = heads;
+  expand.a_step = d / heads;
+  expand.b_step = d / heads * key_dim;
+  expand.c_step = key_dim;
+  layers_.device().multiply(expand);
+}
+
+// o_i = c_i W_V_i^T for every head.
+template <typename T>
+void DecodeRun<T>::project_pooled(const AttentionWeights<T>& w, std::int64_t rows) const {
+  const std::int64_t d = layers_.stack().dim;
+  const std::int64_t heads = layers_.stack().heads;
+  const std::int64_t key_dim = w.value.inputs;
+  Product<T> project;
+  project.m = rows;
+  project.n = d / heads;
+  project.k = key_dim;
+  project.a = pooled_.data();
+  project.lda = heads * key_dim;
+  project.b = w.value.weight.data();
+  project.ldb = key_dim;
+  project.c = activations_.context.data();
+  project.ldc = d;
+  project.batch = heads;
+  project.a_step = key_dim;
+  project.b_step = d / heads * key_dim;
+  project.c_step = d / heads;
+  layers_.device().multiply(project);
+}
+
+template <typename T>
+void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const {
+  Device& device = layers_.device();
+  const AttentionWeights<T>& w = layers_.stack().layers[layer].self;
+  const std::int64_t d = layers_.stack().dim;
+  const std::int32_t heads = narrow(layers_.stack().heads);
+  const bool el = shape_.self_kind == Kind::kEl;
+  kernels::PagedArgs<T> args;
+  args.state = rows_.state.data();
+  args.cache = cache(layer);
+  if (el) {
+    store(layers_.input(activations_), d, 0, d, layer, rows);
+    expand_queries(w, rows);
+    args.queries = expanded_.data();
+    args.out = pooled_.data();
+    args.query_stride = args.out_stride = d;
+    args.query_rows = heads;
+    args.width = narrow(d);
+  } else {
+    layers_.linear(layers_.input(activations_), rows, w.fused, activations_.projected.data(),
+                   3 * d);
+    store(activations_.projected.data(), 3 * d, d, 2 * d, layer, rows);
+    args.queries = activations_.projected.data();
+    args.out = activations_.context.data();
+    args.query_stride = 3 * d;
+    args.out_stride = d;
+    args.width = args.head_stride = narrow(d / heads);
+    args.value_offset = narrow(d);
+  }
+  const std::int32_t query_rows = narrow(group_rows * args.query_rows);
+  const AttentionPlan plan = kernels::plan_paged(
+      {args.width, query_rows, narrow(group_rows), static_cast<int>(sizeof(T)), el},
+      device.properties().limits);
+  args.chunks = plan.chunks;
+  args.tile_slots = plan.tile;
+  device.kernels(T{}).paged[plan.geometry](
+      args, {narrow((rows + group_rows - 1) / group_rows), (query_rows + plan.warps - 1) / plan.warps,
+             (el ? 1 : heads) * plan.chunks, plan.warps * 32, plan.shared_bytes, device.stream()});
+  if (el) project_pooled(w, rows);
+  layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
+}
+
+template <typename T>
+void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
+  Device& device = layers_.device();
+  const AttentionWeights<T>& w = *layers_.stack().layers[layer].cross;
+  const std::int64_t d = layers_.stack().dim;
+  const std::int32_t heads = narrow(layers_.stack().heads);
+  const bool el = shape_.cross_kind == Kind::kEl;
+  kernels::ContiguousArgs<T> args;
+  args.ranges = ranges_.data();
+  args.rows_of = rows_.rows_of.data();
+  if (el) {
+    expand_queries(w, rows);
+    args.queries = expanded_.data();
+    args.keys = args.values = encoder_out_.hidden.data();
+    args.out = pooled_.data();
+    args.query_stride = args.key_stride = args.out_stride = encoder_out_.dim;
+    args.query_rows = heads;
+    args.width = narrow(encoder_out_.dim);
+  } else {
+    layers_.linear(layers_.input(activations_), rows, w.query, activations_.projected.data(), d);
+    args.queries = activations_.projected.data();
+    args.keys = keys_[layer].data();
+    args.values = values_[layer].data();
+    args.out = activations_.context.data();
+    args.query_stride = args.key_stride = args.out_stride = d;
+    args.width = args.head_stride = narrow(d / heads);
+  }
+  args.partial = partial_.data();
+  args.partial_stats = partial_stats_.data();
+  args.partial_rows = max_rows_ * args.query_rows;
+  const std::int32_t query_rows = narrow(shape_.beam * args.query_rows);
+  const AttentionPlan plan =
+      kernels::plan_contiguous({args.width, query_rows, narrow(shape_.beam),
+                                static_cast<int>(sizeof(T)), el},
+                               device.properties().limits);
+  args.chunks = plan.chunks;
+  args.tile_keys = plan.tile;
+  const std::int32_t z = el ? 1 : heads;
+  device.kernels(T{}).contiguous[plan.geometry](
+      args, {narrow(ranges_.size()), (query_rows + plan.warps - 1) / plan.warps, z * plan.chunks,
+             plan.warps * 32, plan.shared_bytes, device.stream()});
+  if (most_parts_ > 1) {
+    device.kernels(T{}).merge(
+        {partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,
+         args.out_stride, args.partial_rows, args.query_rows, args.width, z, args.head_stride},
+        {narrow(rows * args.query_rows), z, 1, row_threads(args.width), 0, device.stream()});
+  }
+  if (el) project_pooled(w, rows);
+  layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
+}
+
+template <typename T>
+std::int64_t DecodeRun<T>::cross_bytes() const noexcept {
+  std::int64_t total = encoder_out_.hidden.bytes();
+  for (const auto& buffer : keys_) total += buffer.bytes();
+  for (const auto& buffer : values_) total += buffer.bytes();
+  return total;
+}
+
+template <typename T>
+std::int64_t DecodeRun<T>::self_bytes() const noexcept {
+  std::int64_t total = 0;
+  for (const Page& page : pages_) total += page.data.bytes();
+  return total;
+}
+
+template std::int64_t run_bytes(const StackWeights<float>&, const RunShape&, std::int64_t);
+template std::int64_t run_bytes(const StackWeights<kernels::Half>&, const RunShape&, std::int64_t);
+template class DecodeRun<float>;
+template class DecodeRun<kernels::Half>;
+
+}  // namespace elbeam::device

@@ -1,0 +1,101 @@
+// One batch's decode on a device: caches, activations, and the launches of a step.
+#pragma once
+
+#include "attention/weights.hpp"
+#include "device/encoder.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace elbeam::device {
+
+struct RunShape {
+  std::int64_t sentences = 0;
+  std::int64_t beam = 1;
+  std::int64_t max_steps = 1;
+  attention::Kind self_kind = attention::Kind::kMha;
+  attention::Kind cross_kind = attention::Kind::kMha;
+};
+
+// Bytes of the device's memory that a run takes beyond the weights, for a model of `element_bytes`;
+// source_tokens are those of the batch.
+template <typename T>
+std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
+                       std::int64_t source_tokens);
+
+// Everything that a step reads and writes has its place for the whole run, and how far the run has
+// come lies in the device's memory: the launches of a step are the same each time.
+template <typename T>
+class DecodeRun {
+ public:
+  // encoder_out has no sentences for a model that attends to no source.
+  DecodeRun(const Layers<T>& layers, const Linear<T>& output, const RunShape& shape,
+            EncoderOut<T> encoder_out);
+
+  // What decides a step, for the caller to fill: on the host or by kernels.
+  struct Rows {
+    Buffer<kernels::StepState> state;
+    Buffer<std::int32_t> tokens;   // [max rows]
+    Buffer<std::int32_t> parents;  // [max rows]
+    Buffer<kernels::RowRange> rows_of;
+    Buffer<std::int32_t> parts_of;      // [sentences]
+    Buffer<std::int32_t> parts_of_row;  // [max rows]
+    Buffer<std::int32_t> ancestors[2];  // [max rows, ancestor_stride]
+    std::int64_t ancestor_stride = 0;
+  };
+  const Rows& rows() const noexcept { return rows_; }
+  const RunShape& shape() const noexcept { return shape_; }
+  std::int64_t max_rows() const noexcept { return max_rows_; }
+  std::int64_t vocab() const noexcept { return output_.outputs; }
+  const std::vector<std::int32_t>& parts() const noexcept { return parts_; }
+
+  // Makes room for a step that has at most `rows` rows; not captured.
+  void open_step(std::int64_t step, std::int64_t rows);
+  // Launches a step over at most `rows` rows, in groups of group_rows (as the state says): logits
+  // [rows, vocab] are in logits().
+  void launch_step(std::int64_t rows, std::int64_t group_rows) const;
+  const T* logits() const noexcept { return logits_.data(); }
+
+  std::int64_t cross_bytes() const noexcept;
+  std::int64_t self_bytes() const noexcept;
+
+ private:
+  struct Page {
+    Buffer<T> data;
+    std::int64_t rows = 0;
+  };
+  bool crosses() const noexcept { return encoder_out_.sentences() > 0; }
+  std::int64_t slot_width() const;
+  void build_keys_values();
+  void plan_ranges();
+  void self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const;
+  void cross_block(std::size_t layer, std::int64_t rows) const;
+  void expand_queries(const AttentionWeights<T>& w, std::int64_t rows) const;
+  void project_pooled(const AttentionWeights<T>& w, std::int64_t rows) const;
+  void store(const T* x, std::int64_t stride, std::int64_t first, std::int64_t width,
+             std::size_t layer, std::int64_t rows) const;
+  kernels::PagedCache<T> cache(std::size_t layer) const;
+
+  Layers<T> layers_;
+  const Linear<T>& output_;
+  RunShape shape_;
+  std::int64_t max_rows_;
+  EncoderOut<T> encoder_out_;
+  Activations<T> activations_;
+  Rows rows_;
+  Buffer<T> expanded_;  // EL: [rows, heads, key width]
+  Buffer<T> pooled_;
+  Buffer<T> logits_;
+  std::vector<Buffer<T>> keys_;  // multi-head cross-attention, one per layer
+  std::vector<Buffer<T>> values_;
+  std::vector<Page> pages_;
+  Buffer<kernels::CachePage<T>> page_table_;
+  Buffer<kernels::KeyRange> ranges_;
+  std::vector<std::int32_t> parts_;  // [sentences]
+  std::int32_t most_parts_ = 1;
+  Buffer<float> partial_;
+  Buffer<float> partial_stats_;
+};
+
+}  // namespace elbeam::device

@@ -1,0 +1,210 @@
+#include "device/device_model.hpp"
+
+#include "attention/planner.hpp"
+#include "base/check.hpp"
+#include "device/device_search.hpp"
+#include "device/device_state.hpp"
+#include "search/decode_plan.hpp"
+
+#include <algorithm>
+#include <mutex>
+
+namespace elbeam::device {
+namespace {
+
+using attention::Kind;
+
+// What a batch may take of the memory that is free: the rest is for fragments and for the kernels'
+// own needs.
+constexpr double kUsableMemory = 0.95;
+
+template <typename T>
+class Model : public DeviceModel {
+ public:
+  Model(const archive::Checkpoint& checkpoint, const model::ModelFacts& facts,
+        const model::TransformerOptions& options, std::shared_ptr<Device> device, Reader& reader)
+      : options_(options), architecture_(facts.config.architecture), device_(std::move(device)) {
+    std::int64_t bytes = 0;
+    for (const auto& [name, view] : checkpoint.tensors())
+      bytes = checked_add(bytes, checked_mul(view.element_count(), ssize(sizeof(T))));
+    ELBEAM_CHECK(bytes <= device_->free_bytes(), ErrorCode::kOutOfMemory, checkpoint.path(),
+                 ": its weights need about ", bytes, " bytes on ", device_->properties().name,
+                 ", which has ", device_->free_bytes(), " free");
+    if (facts.config.has_encoder)
+      encoder_ = load_stack<T>(*device_, reader, facts.config, "encoder", 0);
+    decoder_ = load_stack<T>(*device_, reader, facts.config, "decoder",
+                             facts.config.cross_attention ? encoder_.dim : 0);
+    output_ = load_output<T>(*device_, reader, decoder_.dim);
+    ELBEAM_CHECK(output_.outputs == decoder_.vocab, ErrorCode::kModel, checkpoint.path(),
+                 ": the output layer has ", output_.outputs, " tokens, decoder.embed_tokens has ",
+                 decoder_.vocab);
+  }
+
+  const Device& device() const override { return *device_; }
+  const std::string& architecture() const override { return architecture_; }
+  std::int64_t source_vocab_size() const override {
+    return has_encoder() ? encoder_.vocab : decoder_.vocab;
+  }
+  std::int64_t vocab_size() const override { return decoder_.vocab; }
+  std::int64_t max_decoder_positions() const override { return decoder_.max_positions; }
+  bool has_encoder() const override { return encoder_.dim != 0; }
+  std::int64_t max_source_positions() const override {
+    return has_encoder() ? encoder_.max_positions : decoder_.max_positions;
+  }
+  model::CacheReport cache_report() const override {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    return report_;
+  }
+
+  std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
+    ELBEAM_CHECK(!batch.sentences.empty(), ErrorCode::kModel, "the batch has no sentences");
+    ELBEAM_CHECK(!shape.attention, ErrorCode::kUnsupported,
+                 "attention to the source (alignments, --coverage-penalty) is not computed on a "
+                 "device; use --device cpu");
+    const RunShape run = run_shape(batch, shape.beam, shape.max_steps);
+    check_memory(run, batch);
+    return std::make_unique<DeviceState<T>>(
+        *device_, decoder_, make_run(batch, run), shape.temperature,
+        [this](const DecodeRun<T>& done) { record(done); });
+  }
+
+  bool decodes(const search::DecodeRequest& request) const override {
+    const SearchOptions& o = request.options;
+    const bool plain_rules = o.patience == 1.0 && o.coverage_penalty == 0.0 &&
+                             o.repetition_penalty == 1.0 && o.suppressed_sequences.empty() &&
+                             !o.early_stopping && !o.heuristic_stopping;
+    const bool no_prefix =
+        std::all_of(request.prefix_tokens.begin(), request.prefix_tokens.end(),
+                    [](const auto& prefix) { return prefix.empty(); });
+    // Small vocabularies could have fewer tokens that may follow than candidates are wanted.
+    const bool enough_tokens =
+        vocab_size() > 2 * o.beam + 4 +
+                           (o.no_repeat_ngram_size > 0 ? max_decoder_positions() : std::int64_t{0});
+    return o.strategy == Strategy::kBeam && plain_rules && no_prefix && !request.attention &&
+           o.beam <= kernels::kMaxDeviceBeam && enough_tokens;
+  }
+
+  search::DecodeResult decode(const search::DecodeRequest& request) override {
+    const search::DecodePlan plan = search::make_plan(*this, request);
+    if (plan.sentences == 0) return {};
+    const RunShape shape = run_shape(*request.batch, plan.beam, plan.max_len + 1);
+    if (plan.sentences > 1 && needed(shape, *request.batch) > usable()) return decode_halves(request);
+    check_memory(shape, *request.batch);
+    const std::lock_guard<std::mutex> lock(decode_mutex_);
+    DecodeRun<T> run = make_run(*request.batch, shape);
+    search::DecodeResult result = DeviceSearch<T>(*device_, run, request, plan).decode();
+    record(run);
+    return result;
+  }
+
+ private:
+  // Results do not depend on which sentences share a batch: its padded length stays.
+  search::DecodeResult decode_halves(const search::DecodeRequest& request) {
+    const auto& sentences = request.batch->sentences;
+    const auto middle = sentences.begin() + ssize(sentences.size()) / 2;
+    search::DecodeResult all;
+    for (const bool first : {true, false}) {
+      SourceBatch half;
+      half.padded_length = request.batch->padded_length;
+      half.sentences.assign(first ? sentences.begin() : middle, first ? middle : sentences.end());
+      search::DecodeRequest part = request;
+      part.batch = &half;
+      part.prefix_tokens.clear();
+      part.constraints.clear();
+      search::DecodeResult result = decode(part);
+      std::move(result.sentences.begin(), result.sentences.end(),
+                std::back_inserter(all.sentences));
+      all.counters.steps += result.counters.steps;
+      all.counters.rows += result.counters.rows;
+    }
+    return all;
+  }
+
+  RunShape run_shape(const SourceBatch& batch, std::int64_t beam, std::int64_t max_steps) const {
+    RunShape shape;
+    shape.sentences = ssize(batch.sentences.size());
+    shape.beam = beam;
+    shape.max_steps = max_steps;
+    shape.self_kind = options_.attention == Attention::kEl ? Kind::kEl : Kind::kMha;
+    shape.cross_kind = options_.attention == Attention::kMha ? Kind::kMha : Kind::kEl;
+    if (options_.attention == Attention::kAuto && has_encoder())
+      shape.cross_kind = attention::plan_cross(planned(batch, beam, max_steps), ssize(sizeof(T)));
+    return shape;
+  }
+
+  attention::Shape planned(const SourceBatch& batch, std::int64_t beam,
+                           std::int64_t max_steps) const {
+    attention::Shape plan;
+    plan.layers = ssize(decoder_.layers.size());
+    plan.heads = decoder_.heads;
+    plan.dim = decoder_.dim;
+    plan.key_dim = encoder_.dim;
+    plan.beam = beam;
+    plan.sentences = ssize(batch.sentences.size());
+    plan.source_tokens = source_tokens(batch);
+    plan.expected_steps = std::min(max_steps, plan.source_tokens / plan.sentences + 1);
+    return plan;
+  }
+
+  static std::int64_t source_tokens(const SourceBatch& batch) {
+    std::int64_t tokens = 0;
+    for (const auto& sentence : batch.sentences) tokens += ssize(sentence.size());
+    return tokens;
+  }
+
+  std::int64_t needed(const RunShape& shape, const SourceBatch& batch) const {
+    return run_bytes(decoder_, shape, has_encoder() ? source_tokens(batch) : 0);
+  }
+  std::int64_t usable() const {
+    return static_cast<std::int64_t>(static_cast<double>(device_->free_bytes()) * kUsableMemory);
+  }
+  void check_memory(const RunShape& shape, const SourceBatch& batch) const {
+    const std::int64_t bytes = needed(shape, batch);
+    ELBEAM_CHECK(bytes <= usable(), ErrorCode::kOutOfMemory, "a batch of ", shape.sentences,
+                 " sentences with a beam of ", shape.beam, " and up to ", shape.max_steps,
+                 " steps needs ", bytes, " bytes on ", device_->properties().name, ", which has ",
+                 usable(), " free; use a smaller --batch-size, --beam or --max-len-b");
+  }
+
+  DecodeRun<T> make_run(const SourceBatch& batch, const RunShape& shape) const {
+    EncoderOut<T> encoder_out;
+    encoder_out.offsets = {0};
+    if (has_encoder()) encoder_out = encode(Layers<T>(*device_, encoder_), batch);
+    return DecodeRun<T>(Layers<T>(*device_, decoder_), output_, shape, std::move(encoder_out));
+  }
+
+  void record(const DecodeRun<T>& run) const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    report_.cross_kind = run.shape().cross_kind;
+    report_.self_kind = run.shape().self_kind;
+    report_.cross_bytes = std::max(report_.cross_bytes, run.cross_bytes());
+    report_.self_bytes = std::max(report_.self_bytes, run.self_bytes());
+  }
+
+  model::TransformerOptions options_;
+  std::string architecture_;
+  std::shared_ptr<Device> device_;
+  StackWeights<T> encoder_;
+  StackWeights<T> decoder_;
+  Linear<T> output_;
+  mutable std::mutex mutex_;  // guards the report
+  std::mutex decode_mutex_;   // a captured step must not be mixed with another batch's
+  mutable model::CacheReport report_;
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceModel> load_device_model(
+    std::shared_ptr<const archive::Checkpoint> checkpoint,
+    const model::TransformerOptions& options, std::shared_ptr<Device> device) {
+  ELBEAM_CHECK(options.dtype == DType::kFp32, ErrorCode::kUnsupported,
+               "--dtype fp64 is computed on the CPU only; use --device cpu");
+  const model::ModelFacts facts = model::model_facts(*checkpoint, options);
+  Reader reader(checkpoint, facts.reading);
+  if (options.half)
+    return std::make_unique<Model<kernels::Half>>(*checkpoint, facts, options, std::move(device),
+                                                  reader);
+  return std::make_unique<Model<float>>(*checkpoint, facts, options, std::move(device), reader);
+}
+
+}  // namespace elbeam::device

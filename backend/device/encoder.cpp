@@ -1,0 +1,159 @@
+#include "device/encoder.hpp"
+
+#include "base/check.hpp"
+#include "kernels/launch_plan.hpp"
+#include "model/embedding.hpp"
+
+#include <algorithm>
+
+namespace elbeam::device {
+namespace {
+
+// Sentences are encoded in groups of about this many tokens, which bounds the activations.
+constexpr std::int64_t kChunkTokens = 8192;
+
+void check_sentence(const std::vector<std::int64_t>& sentence, std::size_t number,
+                    std::int64_t max_positions, std::int64_t vocab) {
+  ELBEAM_CHECK(!sentence.empty() && ssize(sentence.size()) <= max_positions, ErrorCode::kModel,
+               "source sentence ", number, " of the batch: expected 1 to ", max_positions,
+               " tokens, got ", sentence.size());
+  for (const std::int64_t token : sentence) {
+    ELBEAM_CHECK(token != model::kPad, ErrorCode::kModel, "source sentence ", number,
+                 " of the batch holds the padding symbol");
+    ELBEAM_CHECK(token >= 0 && token < vocab, ErrorCode::kModel, "token id ", token,
+                 " is outside the encoder's vocabulary of ", vocab);
+  }
+}
+
+// Sentences first .. last - 1 of a batch.
+struct Chunk {
+  std::vector<std::int32_t> tokens;
+  std::vector<std::int32_t> positions;
+  std::vector<kernels::KeyRange> ranges;
+  std::vector<kernels::RowRange> rows_of;
+  std::int32_t longest = 0;
+};
+
+Chunk make_chunk(const SourceBatch& batch, std::int64_t first, std::int64_t last) {
+  Chunk chunk;
+  for (std::int64_t s = first; s < last; ++s) {
+    const auto& sentence = batch.sentences[usize(s)];
+    const std::int32_t begin = narrow(ssize(chunk.tokens.size()));
+    const std::int32_t length = narrow(ssize(sentence.size()));
+    chunk.ranges.push_back({narrow(s - first), begin, length, 0, 1});
+    chunk.rows_of.push_back({begin, length});
+    chunk.longest = std::max(chunk.longest, length);
+    for (std::int32_t p = 0; p < length; ++p) {
+      chunk.tokens.push_back(narrow(sentence[usize(p)]));
+      chunk.positions.push_back(p);
+    }
+  }
+  return chunk;
+}
+
+template <typename T>
+class ChunkRun {
+ public:
+  ChunkRun(const Layers<T>& layers, const Chunk& chunk)
+      : layers_(layers),
+        chunk_(chunk),
+        rows_(ssize(chunk.tokens.size())),
+        tokens_(layers.device(), std::span<const std::int32_t>(chunk.tokens)),
+        positions_(layers.device(), std::span<const std::int32_t>(chunk.positions)),
+        ranges_(layers.device(), std::span<const kernels::KeyRange>(chunk.ranges)),
+        rows_of_(layers.device(), std::span<const kernels::RowRange>(chunk.rows_of)) {}
+
+  void run(const Activations<T>& a) const {
+    kernels::EmbedArgs<T> embed;
+    embed.tokens = tokens_.data();
+    embed.position_of = positions_.data();
+    layers_.embed(a, embed, rows_);
+    const auto& stack = layers_.stack();
+    for (std::size_t i = 0; i < stack.layers.size(); ++i) {
+      const LayerWeights<T>& layer = stack.layers[i];
+      attend(a, layer);
+      layers_.close_block(a, rows_, layer.self.output_bias, layer.self_norm, layer.final_norm);
+      layers_.feed_forward(a, rows_, layer);
+      layers_.close_block(a, rows_, layer.fc2.bias, layer.final_norm, layers_.first_norm(i + 1));
+    }
+  }
+
+ private:
+  void attend(const Activations<T>& a, const LayerWeights<T>& layer) const {
+    Device& device = layers_.device();
+    const std::int64_t d = layers_.stack().dim;
+    const std::int32_t heads = narrow(layers_.stack().heads);
+    layers_.linear(layers_.input(a), rows_, layer.self.fused, a.projected.data(), 3 * d);
+    kernels::ContiguousArgs<T> args;
+    args.ranges = ranges_.data();
+    args.rows_of = rows_of_.data();
+    args.queries = a.projected.data();
+    args.keys = a.projected.data() + d;
+    args.values = a.projected.data() + 2 * d;
+    args.out = a.context.data();
+    args.query_stride = args.key_stride = 3 * d;
+    args.out_stride = d;
+    args.width = args.head_stride = narrow(d / heads);
+    const kernels::AttentionPlan plan = kernels::plan_contiguous(
+        {args.width, chunk_.longest, 1, static_cast<int>(sizeof(T)), false},
+        device.properties().limits);
+    args.chunks = plan.chunks;
+    args.tile_keys = plan.tile;
+    device.kernels(T{}).contiguous[plan.geometry](
+        args, {narrow(ssize(chunk_.ranges.size())), (chunk_.longest + plan.warps - 1) / plan.warps,
+               heads * plan.chunks, plan.warps * 32, plan.shared_bytes, device.stream()});
+    layers_.linear(a.context.data(), rows_, layer.self.output, a.branch.data(), d);
+  }
+
+  const Layers<T>& layers_;
+  const Chunk& chunk_;
+  std::int64_t rows_;
+  Buffer<std::int32_t> tokens_;
+  Buffer<std::int32_t> positions_;
+  Buffer<kernels::KeyRange> ranges_;
+  Buffer<kernels::RowRange> rows_of_;
+};
+
+}  // namespace
+
+template <typename T>
+EncoderOut<T> encode(const Layers<T>& layers, const SourceBatch& batch) {
+  const StackWeights<T>& stack = layers.stack();
+  EncoderOut<T> out;
+  out.dim = stack.dim;
+  out.offsets.push_back(0);
+  for (std::size_t s = 0; s < batch.sentences.size(); ++s) {
+    check_sentence(batch.sentences[s], s, stack.max_positions, stack.vocab);
+    out.offsets.push_back(checked_add(out.offsets.back(), ssize(batch.sentences[s].size())));
+  }
+  Device& device = layers.device();
+  out.hidden = Buffer<T>(device, checked_mul(out.tokens(), out.dim));
+  std::int64_t longest = 1;
+  for (std::int64_t s = 0; s < out.sentences(); ++s) longest = std::max(longest, out.length(s));
+  const Activations<T> activations(device, stack,
+                                   std::min(out.tokens(), std::max(kChunkTokens, longest)));
+  for (std::int64_t first = 0; first < out.sentences();) {
+    std::int64_t last = first + 1;
+    while (last < out.sentences() &&
+           out.offsets[usize(last + 1)] - out.offsets[usize(first)] <= kChunkTokens) {
+      ++last;
+    }
+    const Chunk chunk = make_chunk(batch, first, last);
+    ChunkRun<T>(layers, chunk).run(activations);
+    kernels::NormArgs<T> copy;  // without a LayerNorm: the sum of one
+    copy.x = layers.result(activations);
+    copy.sum = out.hidden.data() + out.offsets[usize(first)] * out.dim;
+    copy.rows = narrow(ssize(chunk.tokens.size()));
+    copy.dim = narrow(out.dim);
+    const int threads = row_threads(out.dim);
+    device.kernels(T{}).norm(copy, row_launch(device, copy.rows, threads,
+                                              kernels::row_shared_bytes(copy.dim, threads)));
+    first = last;
+  }
+  return out;
+}
+
+template EncoderOut<float> encode(const Layers<float>&, const SourceBatch&);
+template EncoderOut<kernels::Half> encode(const Layers<kernels::Half>&, const SourceBatch&);
+
+}  // namespace elbeam::device

@@ -1,0 +1,128 @@
+#include "device/layers.hpp"
+
+#include "base/check.hpp"
+#include "kernels/launch_plan.hpp"
+
+#include <algorithm>
+#include <limits>
+
+namespace elbeam::device {
+
+std::int32_t narrow(std::int64_t value) {
+  ELBEAM_CHECK(value >= 0 && value <= std::numeric_limits<std::int32_t>::max(), ErrorCode::kLimit,
+               "a size of ", value, " is too large for a device; use a smaller --batch-size");
+  return static_cast<std::int32_t>(value);
+}
+
+kernels::Launch row_launch(const Device& device, std::int64_t rows, int threads,
+                           int shared_bytes) {
+  return {narrow(rows), 1, 1, threads, shared_bytes, device.stream()};
+}
+
+int row_threads(std::int64_t dim) { return dim <= 256 ? 64 : dim <= 512 ? 128 : 256; }
+
+template <typename T>
+Activations<T>::Activations(Device& device, const StackWeights<T>& stack, std::int64_t row_count)
+    : rows(row_count),
+      x(device, checked_mul(rows, stack.dim)),
+      normalised(device, rows * stack.dim),
+      branch(device, rows * stack.dim),
+      projected(device, checked_mul(rows, 3 * stack.dim)),
+      context(device, rows * stack.dim) {
+  std::int64_t width = 0;
+  for (const LayerWeights<T>& layer : stack.layers) width = std::max(width, layer.fc1.outputs);
+  hidden = Buffer<T>(device, checked_mul(rows, width));
+}
+
+template <typename T>
+void Layers<T>::embed(const Activations<T>& a, kernels::EmbedArgs<T> args,
+                      std::int64_t rows) const {
+  args.token_table = stack_.tokens.data();
+  args.position_table = stack_.positions.data();
+  args.gain = stack_.embedding_norm.gain.data();
+  args.bias = stack_.embedding_norm.bias.data();
+  args.x = a.x.data();
+  args.rows = narrow(rows);
+  args.dim = narrow(stack_.dim);
+  args.scale = stack_.embedding_scale;
+  const int threads = row_threads(stack_.dim);
+  const int shared = kernels::row_shared_bytes(args.dim, threads);
+  device_.kernels(T{}).embed(args, row_launch(device_, rows, threads, shared));
+  if (!stack_.normalize_before) return;
+  const NormWeights<T>& first = first_norm(0);
+  kernels::NormArgs<T> norm;
+  norm.x = a.x.data();
+  norm.gain = first.gain.data();
+  norm.norm_bias = first.bias.data();
+  norm.normalised = a.normalised.data();
+  norm.rows = args.rows;
+  norm.dim = args.dim;
+  device_.kernels(T{}).norm(norm, row_launch(device_, rows, threads, shared));
+}
+
+template <typename T>
+void Layers<T>::close_block(const Activations<T>& a, std::int64_t rows, const Buffer<T>& bias,
+                            const NormWeights<T>& own, const NormWeights<T>& next) const {
+  const bool before = stack_.normalize_before;
+  const NormWeights<T>& norm = before ? next : own;
+  kernels::NormArgs<T> args;
+  args.x = a.branch.data();
+  args.bias = bias.data();
+  args.residual = a.x.data();
+  args.sum = before ? a.x.data() : nullptr;
+  args.gain = norm.gain.data();
+  args.norm_bias = norm.bias.data();
+  args.normalised = before ? a.normalised.data() : a.x.data();
+  args.rows = narrow(rows);
+  args.dim = narrow(stack_.dim);
+  const int threads = row_threads(stack_.dim);
+  device_.kernels(T{}).norm(
+      args, row_launch(device_, rows, threads, kernels::row_shared_bytes(args.dim, threads)));
+}
+
+template <typename T>
+void Layers<T>::feed_forward(const Activations<T>& a, std::int64_t rows,
+                             const LayerWeights<T>& layer) const {
+  const std::int64_t width = layer.fc1.outputs;
+  Product<T> first;
+  first.m = rows;
+  first.n = first.ldc = width;
+  first.k = first.lda = first.ldb = stack_.dim;
+  first.a = input(a);
+  first.b = layer.fc1.weight.data();
+  first.c = a.hidden.data();
+  device_.multiply(first);
+  device_.kernels(T{}).activate(
+      {a.hidden.data(), layer.fc1.bias.data(), rows, narrow(width), stack_.activation},
+      row_launch(device_, rows, row_threads(width), 0));
+  Product<T> second;
+  second.m = rows;
+  second.n = second.ldc = stack_.dim;
+  second.k = second.lda = second.ldb = width;
+  second.a = a.hidden.data();
+  second.b = layer.fc2.weight.data();
+  second.c = a.branch.data();
+  device_.multiply(second);
+}
+
+template <typename T>
+void Layers<T>::linear(const T* x, std::int64_t rows, const Linear<T>& w, T* y,
+                       std::int64_t ldy) const {
+  Product<T> product;
+  product.m = rows;
+  product.n = w.outputs;
+  product.k = product.lda = product.ldb = w.inputs;
+  product.a = x;
+  product.b = w.weight.data();
+  product.c = y;
+  product.ldc = ldy;
+  product.bias = w.bias.data();
+  device_.multiply(product);
+}
+
+template struct Activations<float>;
+template struct Activations<kernels::Half>;
+template class Layers<float>;
+template class Layers<kernels::Half>;
+
+}  // namespace elbeam::device

@@ -1,0 +1,46 @@
+#include "base/check.hpp"
+#include "device/device.hpp"
+#if defined(ELBEAM_EMULATED_DEVICE)
+#include "device/emulated_device.hpp"
+#endif
+
+namespace elbeam::device {
+namespace {
+
+// The number of "cuda:N", 0 of "cuda"; -1 of another word.
+int cuda_number(const std::string& name) {
+  if (name == "cuda") return 0;
+  if (!name.starts_with("cuda:") || name.size() < 6 || name.size() > 8) return -1;
+  int number = 0;
+  for (const char c : name.substr(5)) {
+    if (c < '0' || c > '9') return -1;
+    number = 10 * number + (c - '0');
+  }
+  return number;
+}
+
+}  // namespace
+
+bool is_device_name(const std::string& name) {
+  return name == "cuda-emulated" || cuda_number(name) >= 0;
+}
+
+std::shared_ptr<Device> open_device(const std::string& name) {
+  ELBEAM_CHECK(is_device_name(name), ErrorCode::kUsage, "argument --device: invalid value: ",
+               quoted(name), " (expected cpu, cuda, cuda:N or cuda-emulated)");
+#if defined(ELBEAM_EMULATED_DEVICE)
+  if (name == "cuda-emulated") return make_emulated_device();
+#endif
+  fail(ErrorCode::kDevice, "--device ", name, ": this build has ", supported_devices(),
+       "; use --device cpu");
+}
+
+std::string supported_devices() {
+#if defined(ELBEAM_EMULATED_DEVICE)
+  return "no CUDA support, only the emulated device cuda-emulated";
+#else
+  return "no CUDA support";
+#endif
+}
+
+}  // namespace elbeam::device
