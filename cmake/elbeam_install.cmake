@@ -9,7 +9,7 @@ include(CMakePackageConfigHelpers)
 
 add_library(elbeam SHARED)
 add_library(elbeam::elbeam ALIAS elbeam)
-foreach(module base text eval archive search kernels attention model runtime)
+foreach(module base text eval archive search kernels attention model device runtime)
   target_sources(elbeam PRIVATE $<TARGET_OBJECTS:elbeam_${module}>)
 endforeach()
 target_compile_features(elbeam INTERFACE cxx_std_20)

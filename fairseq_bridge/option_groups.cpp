@@ -1,8 +1,8 @@
 #include "fairseq_bridge/option_groups.hpp"
 
 #include "base/check.hpp"
-#include "device/device.hpp"
 #include "base/checked_math.hpp"
+#include "device/device.hpp"
 #include "text/post_process.hpp"
 
 #include <algorithm>

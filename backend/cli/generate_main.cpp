@@ -17,7 +17,8 @@ void run(const std::vector<std::string>& arguments) {
     case fairseq::Action::kHelp:
       return fairseq::print_text(fairseq::help_text());
     case fairseq::Action::kVersion:
-      return fairseq::print_text(std::string("elbeam-generate ") + elbeam::version() + "\n");
+      return fairseq::print_text(std::string("elbeam-generate ") + elbeam::version() + "\n" +
+                                 elbeam::supported_devices() + "\n");
     case fairseq::Action::kGenerate:
       return fairseq::run_generate(command_line.options);
   }

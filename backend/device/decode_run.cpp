@@ -29,8 +29,8 @@ std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
   const bool el = shape.self_kind == Kind::kEl || shape.cross_kind == Kind::kEl;
   std::int64_t width = 0;
   for (const LayerWeights<T>& layer : stack.layers) width = std::max(width, layer.fc1.outputs);
-  const std::int64_t of_row = 7 * stack.dim + width + stack.vocab +
-                              (el ? 2 * stack.heads * stack.dim : std::int64_t{0});
+  const std::int64_t of_row =
+      7 * stack.dim + width + stack.vocab + (el ? 2 * stack.heads * stack.dim : std::int64_t{0});
   const std::int64_t cached =
       checked_mul(round_up(shape.max_steps, kPageSteps),
                   checked_mul(layers, attention::self_cache_width(shape.self_kind, stack.dim)));
@@ -70,8 +70,8 @@ DecodeRun<T>::DecodeRun(const Layers<T>& layers, const Linear<T>& output, const 
     pooled_ = Buffer<T>(device, expanded_.size());
   }
   logits_ = Buffer<T>(device, checked_mul(max_rows_, output.outputs));
-  page_table_ = Buffer<kernels::CachePage<T>>(
-      device, (shape.max_steps + kPageSteps - 1) / kPageSteps);
+  page_table_ =
+      Buffer<kernels::CachePage<T>>(device, (shape.max_steps + kPageSteps - 1) / kPageSteps);
   if (crosses() && shape.cross_kind == Kind::kMha) build_keys_values();
   plan_ranges();
 }
@@ -108,8 +108,8 @@ void DecodeRun<T>::plan_ranges() {
     std::vector<std::int64_t> order(usize(shape_.sentences));
     for (std::int64_t s = 0; s < shape_.sentences; ++s) {
       order[usize(s)] = s;
-      parts_[usize(s)] = kernels::plan_parts(narrow(encoder_out_.length(s)), blocks,
-                                             device.properties().limits);
+      parts_[usize(s)] =
+          kernels::plan_parts(narrow(encoder_out_.length(s)), blocks, device.properties().limits);
     }
     std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
       return encoder_out_.length(a) > encoder_out_.length(b);
@@ -126,7 +126,8 @@ void DecodeRun<T>::plan_ranges() {
     ranges_ = Buffer<kernels::KeyRange>(device, std::span<const kernels::KeyRange>(ranges));
     most_parts_ = *std::max_element(parts_.begin(), parts_.end());
     if (most_parts_ > 1) {
-      const std::int64_t places = checked_mul(std::int64_t{most_parts_}, checked_mul(max_rows_, heads));
+      const std::int64_t places =
+          checked_mul(std::int64_t{most_parts_}, checked_mul(max_rows_, heads));
       partial_ = Buffer<float>(
           device, checked_mul(places, el ? encoder_out_.dim : layers_.stack().dim / heads));
       partial_stats_ = Buffer<float>(device, 2 * places);
@@ -143,8 +144,8 @@ void DecodeRun<T>::open_step(std::int64_t step, std::int64_t rows) {
   // The first page serves one row a sentence in step 0 and all beams after it.
   Page page;
   page.rows = step == 0 ? max_rows_ : rows;
-  page.data = Buffer<T>(layers_.device(),
-                        checked_mul(checked_mul(page.rows, kPageSteps), slot_width()));
+  page.data =
+      Buffer<T>(layers_.device(), checked_mul(checked_mul(page.rows, kPageSteps), slot_width()));
   const kernels::CachePage<T> entry{page.data.data(), page.rows};
   layers_.device().upload(page_table_.data() + number, &entry, sizeof entry);
   pages_.push_back(std::move(page));
@@ -167,10 +168,11 @@ template <typename T>
 void DecodeRun<T>::launch_step(std::int64_t rows, std::int64_t group_rows) const {
   Device& device = layers_.device();
   const StackWeights<T>& stack = layers_.stack();
-  device.search_kernels().advance(
-      {rows_.state.data(), rows_.parents.data(),
-       {rows_.ancestors[0].data(), rows_.ancestors[1].data()}, rows_.ancestor_stride},
-      row_launch(device, rows, 64, 0));
+  device.search_kernels().advance({rows_.state.data(),
+                                   rows_.parents.data(),
+                                   {rows_.ancestors[0].data(), rows_.ancestors[1].data()},
+                                   rows_.ancestor_stride},
+                                  row_launch(device, rows, 64, 0));
   kernels::EmbedArgs<T> embed;
   embed.tokens = rows_.tokens.data();
   embed.state = rows_.state.data();
@@ -289,8 +291,9 @@ void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t
   args.chunks = plan.chunks;
   args.tile_slots = plan.tile;
   device.kernels(T{}).paged[plan.geometry](
-      args, {narrow((rows + group_rows - 1) / group_rows), (query_rows + plan.warps - 1) / plan.warps,
-             (el ? 1 : heads) * plan.chunks, plan.warps * 32, plan.shared_bytes, device.stream()});
+      args,
+      {narrow((rows + group_rows - 1) / group_rows), (query_rows + plan.warps - 1) / plan.warps,
+       (el ? 1 : heads) * plan.chunks, plan.warps * 32, plan.shared_bytes, device.stream()});
   if (el) project_pooled(w, rows);
   layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
 }
@@ -326,10 +329,9 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
   args.partial_stats = partial_stats_.data();
   args.partial_rows = max_rows_ * args.query_rows;
   const std::int32_t query_rows = narrow(shape_.beam * args.query_rows);
-  const AttentionPlan plan =
-      kernels::plan_contiguous({args.width, query_rows, narrow(shape_.beam),
-                                static_cast<int>(sizeof(T)), el},
-                               device.properties().limits);
+  const AttentionPlan plan = kernels::plan_contiguous(
+      {args.width, query_rows, narrow(shape_.beam), static_cast<int>(sizeof(T)), el},
+      device.properties().limits);
   args.chunks = plan.chunks;
   args.tile_keys = plan.tile;
   const std::int32_t z = el ? 1 : heads;

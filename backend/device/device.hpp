@@ -99,8 +99,8 @@ class Buffer {
   std::int64_t bytes() const noexcept { return count_ * static_cast<std::int64_t>(sizeof(T)); }
   void set(std::span<const T> host) {
     if (!host.empty())
-      memory_.get_deleter().device->upload(data(), host.data(),
-                                           ssize(host.size()) * static_cast<std::int64_t>(sizeof(T)));
+      memory_.get_deleter().device->upload(
+          data(), host.data(), ssize(host.size()) * static_cast<std::int64_t>(sizeof(T)));
   }
   std::vector<T> get() const {
     std::vector<T> host(usize(count_));
@@ -123,7 +123,7 @@ std::shared_ptr<Device> open_device(const std::string& name);
 // Whether `name` is the name of a device, present or not.
 bool is_device_name(const std::string& name);
 
-// What this build can decode on besides the CPU: "CUDA 13.0 (sm_80, sm_90), cuda-emulated".
+// What this build can decode on besides the CPU, in words.
 std::string supported_devices();
 
 }  // namespace elbeam::device

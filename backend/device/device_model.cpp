@@ -63,9 +63,9 @@ class Model : public DeviceModel {
                  "device; use --device cpu");
     const RunShape run = run_shape(batch, shape.beam, shape.max_steps);
     check_memory(run, batch);
-    return std::make_unique<DeviceState<T>>(
-        *device_, decoder_, make_run(batch, run), shape.temperature,
-        [this](const DecodeRun<T>& done) { record(done); });
+    return std::make_unique<DeviceState<T>>(*device_, decoder_, make_run(batch, run),
+                                            shape.temperature,
+                                            [this](const DecodeRun<T>& done) { record(done); });
   }
 
   bool decodes(const search::DecodeRequest& request) const override {
@@ -73,13 +73,12 @@ class Model : public DeviceModel {
     const bool plain_rules = o.patience == 1.0 && o.coverage_penalty == 0.0 &&
                              o.repetition_penalty == 1.0 && o.suppressed_sequences.empty() &&
                              !o.early_stopping && !o.heuristic_stopping;
-    const bool no_prefix =
-        std::all_of(request.prefix_tokens.begin(), request.prefix_tokens.end(),
-                    [](const auto& prefix) { return prefix.empty(); });
+    const bool no_prefix = std::all_of(request.prefix_tokens.begin(), request.prefix_tokens.end(),
+                                       [](const auto& prefix) { return prefix.empty(); });
     // Small vocabularies could have fewer tokens that may follow than candidates are wanted.
     const bool enough_tokens =
-        vocab_size() > 2 * o.beam + 4 +
-                           (o.no_repeat_ngram_size > 0 ? max_decoder_positions() : std::int64_t{0});
+        vocab_size() >
+        2 * o.beam + 4 + (o.no_repeat_ngram_size > 0 ? max_decoder_positions() : std::int64_t{0});
     return o.strategy == Strategy::kBeam && plain_rules && no_prefix && !request.attention &&
            o.beam <= kernels::kMaxDeviceBeam && enough_tokens;
   }
@@ -88,7 +87,8 @@ class Model : public DeviceModel {
     const search::DecodePlan plan = search::make_plan(*this, request);
     if (plan.sentences == 0) return {};
     const RunShape shape = run_shape(*request.batch, plan.beam, plan.max_len + 1);
-    if (plan.sentences > 1 && needed(shape, *request.batch) > usable()) return decode_halves(request);
+    if (plan.sentences > 1 && needed(shape, *request.batch) > usable())
+      return decode_halves(request);
     check_memory(shape, *request.batch);
     const std::lock_guard<std::mutex> lock(decode_mutex_);
     DecodeRun<T> run = make_run(*request.batch, shape);
@@ -195,8 +195,8 @@ class Model : public DeviceModel {
 }  // namespace
 
 std::unique_ptr<DeviceModel> load_device_model(
-    std::shared_ptr<const archive::Checkpoint> checkpoint,
-    const model::TransformerOptions& options, std::shared_ptr<Device> device) {
+    std::shared_ptr<const archive::Checkpoint> checkpoint, const model::TransformerOptions& options,
+    std::shared_ptr<Device> device) {
   ELBEAM_CHECK(options.dtype == DType::kFp32, ErrorCode::kUnsupported,
                "--dtype fp64 is computed on the CPU only; use --device cpu");
   const model::ModelFacts facts = model::model_facts(*checkpoint, options);

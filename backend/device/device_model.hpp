@@ -25,7 +25,7 @@ class DeviceModel : public model::Transformer {
 // model::load_transformer() does; kUnsupported for parts that no device computes, naming them, and
 // for DType::kFp64; kOutOfMemory with what is needed and what is there.
 std::unique_ptr<DeviceModel> load_device_model(
-    std::shared_ptr<const archive::Checkpoint> checkpoint,
-    const model::TransformerOptions& options, std::shared_ptr<Device> device);
+    std::shared_ptr<const archive::Checkpoint> checkpoint, const model::TransformerOptions& options,
+    std::shared_ptr<Device> device);
 
 }  // namespace elbeam::device

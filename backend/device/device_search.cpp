@@ -15,14 +15,15 @@ constexpr std::size_t kStepsAhead = 2;
 // A step is captured for this many different numbers of rows at most, as sentences finish.
 constexpr std::int64_t kBuckets = 8;
 
-int vocabulary_threads(std::int64_t vocab) { return vocab <= 2048 ? 64 : 256; }
+// Each warp keeps a list of its own; few warps make few insertions, and where there are few rows
+// their logits are shared out to several blocks.
+constexpr int kVocabularyThreads = 64;
 
 }  // namespace
 
 template <typename T>
 DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
-                              const search::DecodeRequest& request,
-                              const search::DecodePlan& plan)
+                              const search::DecodeRequest& request, const search::DecodePlan& plan)
     : device_(device),
       run_(run),
       request_(request),
@@ -51,8 +52,8 @@ DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
   make(values_, checked_mul(lists, candidates_));
   make(tokens_of_values_, lists * candidates_);
   for (auto* buffer : {&scores_, &survivors_score_, &finished_score_}) make(*buffer, rows);
-  for (auto* buffer : {&dead_, &survivors_parent_, &survivors_token_, &survivors_dead_,
-                       &finished_length_}) {
+  for (auto* buffer :
+       {&dead_, &survivors_parent_, &survivors_token_, &survivors_dead_, &finished_length_}) {
     make(*buffer, rows);
   }
   for (auto* buffer :
@@ -84,7 +85,8 @@ void DeviceSearch<T>::begin() {
   put(rows.parts_of_row, run_.parts());
   put(sentence_of_, numbers);
   put(history_tokens_, tokens);
-  for (const auto* buffer : {&dead_, &finished_count_}) device_.clear(buffer->data(), buffer->bytes());
+  for (const auto* buffer : {&dead_, &finished_count_})
+    device_.clear(buffer->data(), buffer->bytes());
   device_.clear(scores_.data(), scores_.bytes());
   device_.clear(history_scores_.data(), sentences * ssize(sizeof(float)));
 }
@@ -92,8 +94,11 @@ void DeviceSearch<T>::begin() {
 template <typename T>
 kernels::History DeviceSearch<T>::history() const {
   const auto& rows = run_.rows();
-  return {history_tokens_.data(), history_scores_.data(), plan_.max_rows,
-          {rows.ancestors[0].data(), rows.ancestors[1].data()}, rows.ancestor_stride};
+  return {history_tokens_.data(),
+          history_scores_.data(),
+          plan_.max_rows,
+          {rows.ancestors[0].data(), rows.ancestors[1].data()},
+          rows.ancestor_stride};
 }
 
 // A step of the model over at most `rows` rows, and what the search makes of it.
@@ -119,10 +124,10 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
   vocabulary.vocab = narrow(plan_.vocab);
   vocabulary.wanted = narrow(candidates_);
   const std::size_t list = kernels::list_index(narrow(plan_.beam));
-  const int threads = vocabulary_threads(plan_.vocab);
   device_.kernels(T{}).vocabulary[list](
-      vocabulary, {narrow(rows), narrow(vocabulary_parts_), 1, threads,
-                   kernels::vocabulary_shared_bytes(vocabulary.wanted, threads), device_.stream()});
+      vocabulary,
+      {narrow(rows), narrow(vocabulary_parts_), 1, kVocabularyThreads,
+       kernels::vocabulary_shared_bytes(vocabulary.wanted, kVocabularyThreads), device_.stream()});
   const kernels::Survivors survivors{survivors_live_.data(),   survivors_sentence_.data(),
                                      survivors_parent_.data(), survivors_token_.data(),
                                      survivors_score_.data(),  survivors_dead_.data()};
@@ -135,11 +140,11 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
        scores_.data(), dead_.data(), sentence_of_.data(), survivors, finished, rules_,
        vocabulary.vocab, narrow(vocabulary_parts_), narrow(plan_.beam)},
       row_launch(device_, groups, 32, kernels::beam_shared_bytes(narrow(plan_.beam))));
-  kernels.compact({run_rows.state.data(), survivors, history(), run_rows.tokens.data(),
-                   run_rows.parents.data(), scores_.data(), dead_.data(), sentence_of_.data(),
-                   run_rows.rows_of.data(), run_rows.parts_of_row.data(), run_rows.parts_of.data(),
-                   places_.data(), narrow(plan_.beam)},
-                  row_launch(device_, 1, 256, 4));
+  kernels.compact(
+      {run_rows.state.data(), survivors, history(), run_rows.tokens.data(), run_rows.parents.data(),
+       scores_.data(), dead_.data(), sentence_of_.data(), run_rows.rows_of.data(),
+       run_rows.parts_of_row.data(), run_rows.parts_of.data(), places_.data(), narrow(plan_.beam)},
+      row_launch(device_, 1, 256, 4));
 }
 
 template <typename T>
@@ -182,8 +187,7 @@ search::DecodeResult DeviceSearch<T>::decode() {
     } else {
       launch_captured(rows);
     }
-    tickets.push_back(
-        device_.post(run_.rows().state.data(), ssize(sizeof(kernels::StepState))));
+    tickets.push_back(device_.post(run_.rows().state.data(), ssize(sizeof(kernels::StepState))));
     if (tickets.size() - polled > kStepsAhead) learn();
   }
   while (polled < tickets.size()) learn();

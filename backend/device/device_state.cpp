@@ -9,8 +9,7 @@ namespace elbeam::device {
 
 template <typename T>
 DeviceState<T>::DeviceState(Device& device, const StackWeights<T>& decoder, DecodeRun<T> run,
-                            double temperature,
-                            std::function<void(const DecodeRun<T>&)> finished)
+                            double temperature, std::function<void(const DecodeRun<T>&)> finished)
     : device_(device),
       decoder_(decoder),
       run_(std::move(run)),

@@ -58,7 +58,8 @@ std::vector<float> widened(const Half* from, std::int64_t rows, std::int64_t col
                            std::int64_t ld) {
   std::vector<float> wide(usize(rows * columns));
   for (std::int64_t r = 0; r < rows; ++r) {
-    for (std::int64_t c = 0; c < columns; ++c) wide[usize(r * columns + c)] = to_float(from[r * ld + c]);
+    for (std::int64_t c = 0; c < columns; ++c)
+      wide[usize(r * columns + c)] = to_float(from[r * ld + c]);
   }
   return wide;
 }

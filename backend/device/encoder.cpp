@@ -146,8 +146,8 @@ EncoderOut<T> encode(const Layers<T>& layers, const SourceBatch& batch) {
     copy.rows = narrow(ssize(chunk.tokens.size()));
     copy.dim = narrow(out.dim);
     const int threads = row_threads(out.dim);
-    device.kernels(T{}).norm(copy, row_launch(device, copy.rows, threads,
-                                              kernels::row_shared_bytes(copy.dim, threads)));
+    device.kernels(T{}).norm(
+        copy, row_launch(device, copy.rows, threads, kernels::row_shared_bytes(copy.dim, threads)));
     first = last;
   }
   return out;

@@ -14,8 +14,7 @@ std::int32_t narrow(std::int64_t value) {
   return static_cast<std::int32_t>(value);
 }
 
-kernels::Launch row_launch(const Device& device, std::int64_t rows, int threads,
-                           int shared_bytes) {
+kernels::Launch row_launch(const Device& device, std::int64_t rows, int threads, int shared_bytes) {
   return {narrow(rows), 1, 1, threads, shared_bytes, device.stream()};
 }
 

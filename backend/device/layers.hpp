@@ -42,8 +42,7 @@ class Layers {
   void close_block(const Activations<T>& a, std::int64_t rows, const Buffer<T>& bias,
                    const NormWeights<T>& own, const NormWeights<T>& next) const;
   // a.branch = fc2(activation(fc1(input))).
-  void feed_forward(const Activations<T>& a, std::int64_t rows,
-                    const LayerWeights<T>& layer) const;
+  void feed_forward(const Activations<T>& a, std::int64_t rows, const LayerWeights<T>& layer) const;
   // y [rows, outputs] with stride ldy = x w^T + bias.
   void linear(const T* x, std::int64_t rows, const Linear<T>& w, T* y, std::int64_t ldy) const;
   // LayerNorm of the first block of layer i; behind the last layer that of the stack.

@@ -26,20 +26,20 @@ bool is_device_name(const std::string& name) {
 }
 
 std::shared_ptr<Device> open_device(const std::string& name) {
-  ELBEAM_CHECK(is_device_name(name), ErrorCode::kUsage, "argument --device: invalid value: ",
-               quoted(name), " (expected cpu, cuda, cuda:N or cuda-emulated)");
+  ELBEAM_CHECK(is_device_name(name), ErrorCode::kUsage,
+               "argument --device: invalid value: ", quoted(name),
+               " (expected cpu, cuda, cuda:N or cuda-emulated)");
 #if defined(ELBEAM_EMULATED_DEVICE)
   if (name == "cuda-emulated") return make_emulated_device();
 #endif
-  fail(ErrorCode::kDevice, "--device ", name, ": this build has ", supported_devices(),
-       "; use --device cpu");
+  fail(ErrorCode::kDevice, "--device ", name, ": this build has no CUDA support; use --device cpu");
 }
 
 std::string supported_devices() {
 #if defined(ELBEAM_EMULATED_DEVICE)
-  return "no CUDA support, only the emulated device cuda-emulated";
+  return "cuda-emulated (no CUDA support in this build)";
 #else
-  return "no CUDA support";
+  return "no other (no CUDA support in this build)";
 #endif
 }
 

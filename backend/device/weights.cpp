@@ -40,8 +40,8 @@ NormWeights<T> load_optional_norm(Device& device, Reader& reader, const std::str
 }
 
 template <typename T>
-Linear<T> load_linear(Device& device, Reader& reader, const std::string& name,
-                      std::int64_t outputs, std::int64_t inputs) {
+Linear<T> load_linear(Device& device, Reader& reader, const std::string& name, std::int64_t outputs,
+                      std::int64_t inputs) {
   return {upload<T>(device, reader.matrix(name + ".weight", outputs, inputs)),
           upload<T>(device, reader.optional_vector(name + ".bias", outputs)), outputs, inputs};
 }
@@ -70,8 +70,7 @@ AttentionWeights<T> load_attention(Device& device, Reader& reader, const std::st
                                    const model::AttentionShape& shape, bool self) {
   const attention::Source<float> source = model::attention_source(reader, prefix, shape);
   const std::int64_t d = shape.dim;
-  const auto scale =
-      static_cast<float>(1.0 / std::sqrt(static_cast<double>(d / shape.heads)));
+  const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d / shape.heads)));
   AttentionWeights<T> w;
   w.query = {upload<T>(device, source.q.weight, scale), upload<T>(device, source.q.bias, scale), d,
              d};
@@ -130,8 +129,8 @@ LayerWeights<T> load_layer(Device& device, Reader& reader, const StackWeights<T>
 template <typename T>
 void load_embedding(Device& device, Reader& reader, const model::TransformerConfig& config,
                     const std::string& side, StackWeights<T>& stack) {
-  for (const char* part : {".project_in_dim.weight", ".quant_noise.weight",
-                           ".embed_tokens.embeddings.0.1.weight"}) {
+  for (const char* part :
+       {".project_in_dim.weight", ".quant_noise.weight", ".embed_tokens.embeddings.0.1.weight"}) {
     refuse(reader, side + part);
   }
   const std::string tokens = side + ".embed_tokens.weight";

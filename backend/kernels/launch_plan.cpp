@@ -34,9 +34,8 @@ int staged_bytes(const AttentionPlan& plan, const AttentionShape& shape) {
 void check_tile(const AttentionPlan& plan, const AttentionShape& shape, int least,
                 const DeviceLimits& limits) {
   ELBEAM_CHECK(plan.tile >= least, ErrorCode::kUnsupported, "attention over rows of ", shape.width,
-               " numbers with ", shape.histories, " hypotheses: the device's ",
-               limits.shared_bytes, " bytes of shared memory for each block do not hold ", least,
-               " keys");
+               " numbers with ", shape.histories, " hypotheses: the device's ", limits.shared_bytes,
+               " bytes of shared memory for each block do not hold ", least, " keys");
 }
 
 }  // namespace
@@ -77,13 +76,11 @@ int row_shared_bytes(int dim, int threads) {
 }
 
 int vocabulary_shared_bytes(int wanted, int threads) {
-  return threads / 32 * (2 * wanted + 2) * static_cast<int>(sizeof(float));
+  return threads / 32 * (wanted * 8 + 2 * static_cast<int>(sizeof(float)));
 }
 
 int beam_shared_bytes(int beam) { return 9 * beam * static_cast<int>(sizeof(float)); }
 
-std::size_t list_index(int beam) {
-  return 2 * beam <= kListPlaces[0] * 32 ? 0 : 1;
-}
+std::size_t list_index(int beam) { return 2 * beam <= kListPlaces[0] * 32 ? 0 : 1; }
 
 }  // namespace elbeam::kernels

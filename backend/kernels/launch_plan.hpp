@@ -24,9 +24,9 @@ struct AttentionPlan {
 
 // One group of rows, as the attention kernels see it.
 struct AttentionShape {
-  int width = 0;         // d for EL, d_k for multi-head
-  int query_rows = 1;    // rows of the group times rows of queries for each
-  int histories = 1;     // rows of the group: a tile of slots holds a step of each
+  int width = 0;       // d for EL, d_k for multi-head
+  int query_rows = 1;  // rows of the group times rows of queries for each
+  int histories = 1;   // rows of the group: a tile of slots holds a step of each
   int element_size = 4;
   bool one_copy = true;  // values are the keys (EL)
 };

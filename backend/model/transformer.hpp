@@ -49,8 +49,8 @@ class Transformer : public StepModel {
                                              std::int64_t beam, std::int64_t steps) const = 0;
 };
 
-// What a checkpoint says about its model, with the options' overrides, and how its tensors are to be
-// read. Throws as load_transformer() does.
+// What a checkpoint says about its model, with the options' overrides, and how its tensors are to
+// be read. Throws as load_transformer() does.
 struct ModelFacts {
   TransformerConfig config;
   ReaderOptions reading;

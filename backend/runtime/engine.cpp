@@ -150,8 +150,8 @@ std::unique_ptr<model::Transformer> load_native(std::shared_ptr<const Checkpoint
                                          options.memory_limit,  options.language_pair,
                                          options.model_overrides};
   if (options.device == "cpu") return model::load_transformer(std::move(checkpoint), wanted);
-  auto loaded = device::load_device_model(std::move(checkpoint), wanted,
-                                          device::open_device(options.device));
+  auto loaded =
+      device::load_device_model(std::move(checkpoint), wanted, device::open_device(options.device));
   on_device = loaded.get();
   return loaded;
 }

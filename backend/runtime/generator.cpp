@@ -69,6 +69,8 @@ void request_cancellation() noexcept { g_cancelled.store(true, std::memory_order
 
 const char* version() { return ELBEAM_VERSION; }
 
+std::string supported_devices() { return "devices: cpu, " + device::supported_devices(); }
+
 Generator::Generator(const LoadOptions& options) : impl_(std::make_unique<Impl>()) {
   try {
     impl_->loaded = runtime::load_model(options);

@@ -13,8 +13,8 @@ void LoadOptions::validate() const {
   ELBEAM_CHECK(engine == Engine::kNative || attention == Attention::kAuto, ErrorCode::kUsage,
                "--attention chooses how the native engine computes; it does not go with --engine "
                "torchscript");
-  ELBEAM_CHECK(engine == Engine::kNative || device == "cpu", ErrorCode::kUsage,
-               "--device ", device, " goes with the native engine, not with --engine torchscript");
+  ELBEAM_CHECK(engine == Engine::kNative || device == "cpu", ErrorCode::kUsage, "--device ", device,
+               " goes with the native engine, not with --engine torchscript");
 }
 
 }  // namespace elbeam

@@ -62,7 +62,7 @@ class CommandLine(unittest.TestCase):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("--post-process", result.stdout)
         self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
-        self.assertRegex(run("--version").stdout, r"^elbeam-generate \d+\.\d+\.\d+\n$")
+        self.assertRegex(run("--version").stdout, r"^elbeam-generate \d+\.\d+\.\d+\ndevices: cpu, .*\n$")
 
     def test_usage_errors_exit_2(self):
         self.assert_fails(2, run(), "the following arguments are required: data")

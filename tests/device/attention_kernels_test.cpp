@@ -19,7 +19,8 @@ std::vector<double> attend(const T* query, const std::vector<const T*>& keys,
   for (const T* key : keys) {
     double score = 0.0;
     for (int c = 0; c < width; ++c)
-      score += scale * static_cast<double>(to_float(query[c])) * static_cast<double>(to_float(key[c]));
+      score +=
+          scale * static_cast<double>(to_float(query[c])) * static_cast<double>(to_float(key[c]));
     scores.push_back(score);
     best = std::max(best, score);
   }
@@ -66,94 +67,122 @@ struct CrossCase {
   float deviation = 0.3F;
 };
 
-template <typename T>
-void check_cross(const CrossCase& c, std::mt19937& random) {
-  const int sentences = random_int(random, 1, 3);
+// The sentences of a case: their tokens, rows and parts.
+struct Sentences {
   std::vector<RowRange> rows_of;
   std::vector<KeyRange> ranges;
   std::vector<std::int32_t> parts_of_row;
+  std::vector<int> lengths;
   int tokens = 0;
   int rows = 0;
+};
+
+Sentences make_sentences(const CrossCase& c, std::mt19937& random) {
+  Sentences all;
+  const int sentences = random_int(random, 1, 3);
   for (int s = 0; s < sentences; ++s) {
     const int length = random_int(random, 1, c.max_length);
     const int count = s > 0 && random_int(random, 0, 3) == 0 ? 0 : random_int(random, 1, 5);
     const int parts = std::min(c.parts, length);
-    rows_of.push_back({rows, count});
+    all.rows_of.push_back({all.rows, count});
     for (int p = 0; p < parts; ++p) {
       const int begin = length * p / parts;
-      ranges.push_back({s, tokens + begin, length * (p + 1) / parts - begin, p, parts});
+      all.ranges.push_back({s, all.tokens + begin, length * (p + 1) / parts - begin, p, parts});
     }
-    parts_of_row.insert(parts_of_row.end(), usize(count), parts);
-    tokens += length;
-    rows += count;
+    all.parts_of_row.insert(all.parts_of_row.end(), usize(count), parts);
+    all.lengths.push_back(length);
+    all.tokens += length;
+    all.rows += count;
   }
-  const int d = c.el ? c.width : c.heads * c.width;
-  const int query_rows = c.el ? c.heads : 1;
-  const std::size_t numbers = usize(rows) * usize(c.el ? c.heads * d : d);
-  const auto queries = random_numbers<T>(random, numbers, c.deviation);
-  const auto keys = random_numbers<T>(random, usize(tokens) * usize(d));
-  const auto values = random_numbers<T>(random, c.el ? 0 : usize(tokens) * usize(d));
-  DeviceArray<T> device_queries(queries), device_keys(keys), device_values(values), out(numbers);
-  DeviceArray<RowRange> device_rows(rows_of);
-  DeviceArray<KeyRange> device_ranges(ranges);
-  DeviceArray<std::int32_t> device_parts(parts_of_row);
-  DeviceArray<float> partial(usize(c.parts) * numbers);
-  DeviceArray<float> stats(2 * usize(c.parts) * usize(rows) * usize(c.heads));
+  return all;
+}
 
-  ContiguousArgs<T> args;
-  args.ranges = device_ranges.data();
-  args.rows_of = device_rows.data();
-  args.queries = device_queries.data();
-  args.keys = device_keys.data();
-  args.values = c.el ? device_keys.data() : device_values.data();
-  args.out = out.data();
-  args.query_stride = args.key_stride = args.out_stride = d;
-  args.query_rows = query_rows;
-  args.width = c.width;
-  args.head_stride = c.el ? 0 : c.width;
-  args.scale = c.el ? 1.0F : 0.5F;
-  args.partial = partial.data();
-  args.partial_stats = stats.data();
-  args.partial_rows = rows * query_rows;
-  const AttentionPlan plan = plan_contiguous(
-      {c.width, 5 * query_rows, 5, static_cast<int>(sizeof(T)), c.el}, DeviceLimits{});
-  args.chunks = plan.chunks;
-  args.tile_keys = plan.tile;
-  const int heads = c.el ? 1 : c.heads;
-  const auto result = run_schedules(out, numbers, c.all_schedules, [&] {
-    const auto& kernels = emulated_kernels<T>();
-    kernels.contiguous[plan.geometry](
-        args, {static_cast<int>(ranges.size()), random_int(random, 1, 2), heads * plan.chunks,
-               plan.warps * 32, plan.shared_bytes});
-    if (c.parts > 1 && rows > 0) {
-      kernels.merge({partial.data(), stats.data(), device_parts.data(), out.data(), d,
-                     rows * query_rows, query_rows, c.width, heads, args.head_stride},
-                    {rows * query_rows, heads, 1, 64, 0});
-    }
-  });
+template <typename T>
+struct CrossNumbers {
+  std::vector<T> queries, keys, values;
+  int d = 0;
+  int query_rows = 1;
+  int heads = 1;  // of block_z
+  float scale = 1.0F;
+};
+
+template <typename T>
+void verify_cross(const CrossCase& c, const Sentences& all, const CrossNumbers<T>& numbers,
+                  const std::vector<T>& result) {
   int token = 0;
-  for (int s = 0; s < sentences; ++s) {
-    int length = 0;
-    for (const KeyRange& range : ranges) length += range.group == s ? range.keys : 0;
-    for (int m = 0; m < rows_of[usize(s)].count * query_rows; ++m) {
-      for (int head = 0; head < heads; ++head) {
-        const int row = rows_of[usize(s)].first * query_rows + m;
+  for (std::size_t s = 0; s < all.lengths.size(); ++s) {
+    for (int m = 0; m < all.rows_of[s].count * numbers.query_rows; ++m) {
+      for (int head = 0; head < numbers.heads; ++head) {
+        const int place =
+            (all.rows_of[s].first * numbers.query_rows + m) * numbers.d + head * c.width;
         std::vector<const T*> k, v;
-        for (int t = token; t < token + length; ++t) {
-          k.push_back(keys.data() + t * d + head * c.width);
-          v.push_back((c.el ? keys : values).data() + t * d + head * c.width);
+        for (int t = token; t < token + all.lengths[s]; ++t) {
+          k.push_back(numbers.keys.data() + t * numbers.d + head * c.width);
+          v.push_back((c.el ? numbers.keys : numbers.values).data() + t * numbers.d +
+                      head * c.width);
         }
-        const auto wanted = attend(queries.data() + row * d + head * c.width, k, v, c.width,
-                                   static_cast<double>(args.scale));
+        const auto wanted = attend(numbers.queries.data() + place, k, v, c.width,
+                                   static_cast<double>(numbers.scale));
         for (int i = 0; i < c.width; ++i) {
-          expect_close(result[usize(row * d + head * c.width + i)], wanted[usize(i)], 1.0,
-                       "cross-attention");
+          expect_close(result[usize(place + i)], wanted[usize(i)], 1.0, "cross-attention");
           if (testing::Test::HasFailure()) return;
         }
       }
     }
-    token += length;
+    token += all.lengths[s];
   }
+}
+
+template <typename T>
+void check_cross(const CrossCase& c, std::mt19937& random) {
+  const Sentences all = make_sentences(c, random);
+  CrossNumbers<T> numbers;
+  const int d = numbers.d = c.el ? c.width : c.heads * c.width;
+  numbers.query_rows = c.el ? c.heads : 1;
+  numbers.heads = c.el ? 1 : c.heads;
+  numbers.scale = c.el ? 1.0F : 0.5F;
+  const std::size_t count = usize(all.rows * numbers.query_rows * d);
+  numbers.queries = random_numbers<T>(random, count, c.deviation);
+  numbers.keys = random_numbers<T>(random, usize(all.tokens * d));
+  numbers.values = random_numbers<T>(random, c.el ? 0 : usize(all.tokens * d));
+  DeviceArray<T> queries(numbers.queries), keys(numbers.keys), values(numbers.values), out(count);
+  DeviceArray<RowRange> rows_of(all.rows_of);
+  DeviceArray<KeyRange> ranges(all.ranges);
+  DeviceArray<std::int32_t> parts_of_row(all.parts_of_row);
+  DeviceArray<float> partial(usize(c.parts) * count);
+  DeviceArray<float> stats(2 * usize(c.parts * all.rows * c.heads));
+
+  ContiguousArgs<T> args;
+  args.ranges = ranges.data();
+  args.rows_of = rows_of.data();
+  args.queries = queries.data();
+  args.keys = keys.data();
+  args.values = c.el ? keys.data() : values.data();
+  args.out = out.data();
+  args.query_stride = args.key_stride = args.out_stride = d;
+  args.query_rows = numbers.query_rows;
+  args.width = c.width;
+  args.head_stride = c.el ? 0 : c.width;
+  args.scale = numbers.scale;
+  args.partial = partial.data();
+  args.partial_stats = stats.data();
+  args.partial_rows = all.rows * numbers.query_rows;
+  const AttentionPlan plan = plan_contiguous(
+      {c.width, 5 * numbers.query_rows, 5, static_cast<int>(sizeof(T)), c.el}, DeviceLimits{});
+  args.chunks = plan.chunks;
+  args.tile_keys = plan.tile;
+  const auto result = run_schedules(out, count, c.all_schedules, [&] {
+    const auto& kernels = emulated_kernels<T>();
+    kernels.contiguous[plan.geometry](
+        args, {static_cast<int>(all.ranges.size()), random_int(random, 1, 2),
+               numbers.heads * plan.chunks, plan.warps * 32, plan.shared_bytes});
+    if (c.parts > 1 && all.rows > 0) {
+      kernels.merge({partial.data(), stats.data(), parts_of_row.data(), out.data(), d,
+                     args.partial_rows, args.query_rows, c.width, numbers.heads, args.head_stride},
+                    {all.rows * args.query_rows, numbers.heads, 1, 64, 0});
+    }
+  });
+  verify_cross(c, all, numbers, result);
 }
 
 constexpr int kElWidths[] = {8, 20, 33, 64, 96, 128, 200, 256, 300, 384, 512, 768, 1000, 1024};

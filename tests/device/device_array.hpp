@@ -70,9 +70,7 @@ void expect_close(T found, double wanted, double scale, const char* what) {
         << what << ": " << value << " instead of " << wanted;
     return;
   }
-  const double tolerance = sizeof(T) == 4                       ? 1e-5
-                           : std::is_same_v<T, Half>            ? 1e-3
-                                                                : 8e-3;
+  const double tolerance = sizeof(T) == 4 ? 1e-5 : std::is_same_v<T, Half> ? 1e-3 : 8e-3;
   EXPECT_NEAR(value, wanted, tolerance * std::max(scale, std::abs(wanted))) << what;
 }
 

@@ -168,4 +168,7 @@ void request_cancellation() noexcept;
 // Version of the library, "major.minor.patch".
 const char* version();
 
+// What this build decodes on besides the CPU (LoadOptions::device), in words.
+std::string supported_devices();
+
 }  // namespace elbeam

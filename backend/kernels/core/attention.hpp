@@ -94,10 +94,11 @@ struct ContiguousAttention {
     const int left = args.width - column;
     const int columns = left < G::kColumns ? left : G::kColumns;
     if (range.parts == 1) {
-      T* out = args.out + row * args.out_stride + static_cast<std::int64_t>(head) * args.head_stride +
-               column;
+      T* out = args.out + row * args.out_stride +
+               static_cast<std::int64_t>(head) * args.head_stride + column;
       const float total = attention.total;
-      attention.for_each_sum(columns, [&](int c, float sum) { out[c] = from_float<T>(sum / total); });
+      attention.for_each_sum(columns,
+                             [&](int c, float sum) { out[c] = from_float<T>(sum / total); });
       return;
     }
     const std::int64_t heads = args.head_stride == 0 ? 1 : args.out_stride / args.head_stride;
@@ -130,7 +131,8 @@ struct MergeParts {
     const float shift = best == negative_infinity() ? 0.0F : best;
     float total = 0.0F;
     for (int p = 0; p < parts; ++p)
-      total += args.partial_stats[2 * place(p) + 1] * expf(args.partial_stats[2 * place(p)] - shift);
+      total +=
+          args.partial_stats[2 * place(p) + 1] * expf(args.partial_stats[2 * place(p)] - shift);
     T* out = args.out + row * args.out_stride + static_cast<std::int64_t>(head) * args.head_stride;
     for (int c = thread_index(); c < args.width; c += thread_count()) {
       float sum = 0.0F;
@@ -252,10 +254,10 @@ struct PagedAttention {
     const std::int64_t group_row = static_cast<std::int64_t>(block_x()) * state.group_rows;
     const std::int64_t row =
         (group_row + m % state.group_rows) * args.query_rows + m / state.group_rows;
-    const Histories histories{args.cache.ancestors[state.step % 2] + group_row * args.cache.ancestor_stride,
-                              args.cache.ancestor_stride, first % state.group_rows,
-                              warps < state.group_rows ? warps : state.group_rows,
-                              state.group_rows};
+    const Histories histories{
+        args.cache.ancestors[state.step % 2] + group_row * args.cache.ancestor_stride,
+        args.cache.ancestor_stride, first % state.group_rows,
+        warps < state.group_rows ? warps : state.group_rows, state.group_rows};
     const std::int64_t head_offset = static_cast<std::int64_t>(head) * args.head_stride;
     RowAttention<G> attention;
     if (m < count)

@@ -23,7 +23,8 @@ struct BanRepeatedNgrams {
     auto* tokens = reinterpret_cast<std::int32_t*>(shared_memory());
     const int length = state.step + 1;
     for (int t = thread_index(); t < length; t += thread_count()) {
-      tokens[t] = args.history.tokens[t * args.history.rows + ancestor(args.history, state, row, t)];
+      tokens[t] =
+          args.history.tokens[t * args.history.rows + ancestor(args.history, state, row, t)];
     }
     block_barrier();
     // With n = 1 the start token may come again: it is the end of the sentence.
@@ -57,14 +58,12 @@ struct BeamStep {
     const int entries = state.group_rows * args.parts * 2 * args.beam;
     for (int first = 0; first < entries; first += kWarp) {
       const int i = first + lane_index();
-      float score = negative_infinity();
-      int key = kNoToken;
-      if (i < entries) candidate(args, state, group, i, scratch, score, key);
-      list.offer(score, key);
+      list.offer(i < entries ? candidate(args, state, group, i, scratch)
+                             : TopList<kPlaces>::nothing());
     }
-    list.for_each([&](int entry, float score, int key) {
-      scratch.scores[entry] = score;
-      scratch.keys[entry] = key;
+    list.for_each([&](int place, std::uint64_t entry) {
+      scratch.scores[place] = entry_value(entry);
+      scratch.keys[place] = entry_key(entry);
     });
     warp_barrier();
     const int sentence = args.sentence_of[group];
@@ -111,19 +110,18 @@ struct BeamStep {
     }
   }
 
-  static ELBEAM_DEVICE void candidate(const Args& args, const StepState& state, int group, int i,
-                                      const Scratch& scratch, float& score, int& key) {
+  static ELBEAM_DEVICE std::uint64_t candidate(const Args& args, const StepState& state, int group,
+                                               int i, const Scratch& scratch) {
     const int per_row = args.parts * 2 * args.beam;
     const int r = i / per_row;
     const std::int64_t row = static_cast<std::int64_t>(group) * state.group_rows + r;
     const std::int64_t place = row * per_row + i % per_row;
     const int token = args.candidates[place];
-    if (token == kNoToken) return;
+    if (token == kNoToken) return TopList<kPlaces>::nothing();
     float log_prob = args.values[place] - scratch.maxima[r] - scratch.logarithms[r];
     if (log_prob != log_prob) log_prob = negative_infinity();
     if (token == args.rules.unk) log_prob -= args.rules.unk_penalty;
-    score = args.scores[row] + log_prob;
-    key = r * args.vocab + token;
+    return rank_entry(args.scores[row] + log_prob, r * args.vocab + token);
   }
 
   // search/beam_step.cpp decide_fates() and choose_survivors(), by one lane.
@@ -183,8 +181,8 @@ struct BeamStep {
   }
 
   // All lanes: the tokens of a hypothesis that ends, and their cumulative scores.
-  static ELBEAM_DEVICE void copy_history(const Args& args, const StepState& state,
-                                         std::int64_t row, std::int64_t place) {
+  static ELBEAM_DEVICE void copy_history(const Args& args, const StepState& state, std::int64_t row,
+                                         std::int64_t place) {
     std::int32_t* tokens = args.finished.tokens + place * args.finished.width;
     float* scores = args.finished.scores + place * args.finished.width;
     for (int t = lane_index(); t < state.step; t += kWarp) {
@@ -228,8 +226,7 @@ struct Compact {
     for (int group = thread_index(); group < state.groups; group += thread_count())
       move_sentence(args, group);
     block_barrier();
-    if (thread_index() == 0)
-      *args.state = {state.step + 1, *live, *live * args.beam, args.beam};
+    if (thread_index() == 0) *args.state = {state.step + 1, *live, *live * args.beam, args.beam};
   }
 
  private:

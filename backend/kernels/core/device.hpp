@@ -138,7 +138,8 @@ using ::tanhf;
 ELBEAM_DEVICE int lane_index() { return thread_index() % kWarp; }
 ELBEAM_DEVICE int warp_index() { return thread_index() / kWarp; }
 
-// Over the kLanes lanes that share the high bits of their number; every one of them gets the result.
+// Over the kLanes lanes that share the high bits of their number; every one of them gets the
+// result.
 template <int kLanes = kWarp>
 ELBEAM_DEVICE float lanes_sum(float value) {
   ELBEAM_UNROLL

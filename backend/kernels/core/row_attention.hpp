@@ -140,7 +140,8 @@ struct RowAttention {
     if constexpr (G::kGroups > 1) {
       float best = maximum;
       ELBEAM_UNROLL
-      for (int bits = G::kLanes; bits < kWarp; bits *= 2) best = fmaxf(best, shuffle_xor(best, bits));
+      for (int bits = G::kLanes; bits < kWarp; bits *= 2)
+        best = fmaxf(best, shuffle_xor(best, bits));
       const float correction = best == negative_infinity() ? 1.0F : expf(maximum - best);
       maximum = best;
       total *= correction;

@@ -48,8 +48,7 @@ struct Embed {
       values[c] = value;
       if (args.gain == nullptr) out[c] = from_float<T>(value);
     }
-    if (args.gain != nullptr)
-      normalise_row(values, dim, args.gain, args.bias, out, values + dim);
+    if (args.gain != nullptr) normalise_row(values, dim, args.gain, args.bias, out, values + dim);
   }
 };
 

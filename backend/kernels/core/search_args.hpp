@@ -11,7 +11,7 @@ namespace elbeam::kernels {
 struct History {
   std::int32_t* tokens = nullptr;
   float* scores = nullptr;
-  std::int64_t rows = 0;                                 // from one step to the next
+  std::int64_t rows = 0;                                  // from one step to the next
   const std::int32_t* ancestors[2] = {nullptr, nullptr};  // as PagedCache
   std::int64_t ancestor_stride = 0;
 };
@@ -44,8 +44,8 @@ struct VocabularyArgs {
   const T* logits = nullptr;
   const std::int32_t* banned = nullptr;  // as NgramArgs, or nullptr
   std::int64_t banned_stride = 0;
-  float* stats = nullptr;            // [rows, parts, 2] maximum, sum of exp(logit - maximum)
-  float* values = nullptr;           // [rows, parts, wanted] logit / temperature
+  float* stats = nullptr;              // [rows, parts, 2] maximum, sum of exp(logit - maximum)
+  float* values = nullptr;             // [rows, parts, wanted] logit / temperature
   std::int32_t* candidates = nullptr;  // [rows, parts, wanted] token, or kNoToken
   NextTokenRules rules;
   std::int32_t vocab = 0;
@@ -67,7 +67,7 @@ struct FinishedTable {
 struct Survivors {
   std::int32_t* live = nullptr;       // [groups] whether the sentence goes on
   std::int32_t* sentences = nullptr;  // [groups]
-  std::int32_t* parents = nullptr;  // [groups, beam] row of this step
+  std::int32_t* parents = nullptr;    // [groups, beam] row of this step
   std::int32_t* tokens = nullptr;
   float* scores = nullptr;
   std::int32_t* dead = nullptr;
@@ -102,10 +102,10 @@ struct CompactArgs {
   float* scores = nullptr;
   std::int32_t* dead = nullptr;
   std::int32_t* sentence_of = nullptr;
-  RowRange* rows_of = nullptr;            // [sentences]
-  std::int32_t* parts_of_row = nullptr;   // [rows] see MergeArgs; what lies behind the rows is old
+  RowRange* rows_of = nullptr;             // [sentences]
+  std::int32_t* parts_of_row = nullptr;    // [rows] see MergeArgs; what lies behind the rows is old
   const std::int32_t* parts_of = nullptr;  // [sentences]
-  std::int32_t* places = nullptr;         // [groups] scratch
+  std::int32_t* places = nullptr;          // [groups] scratch
   std::int32_t beam = 0;
 };
 

@@ -6,86 +6,73 @@
 
 namespace elbeam::kernels {
 
-// Greater values first; of equal ones the smaller key.
-ELBEAM_DEVICE bool comes_before(float value, int key, float other_value, int other_key) {
-  return value > other_value || (value == other_value && key < other_key);
+// A value and its key (not negative) as one number: greater values first, of equal ones the smaller
+// key. NaN is no value.
+ELBEAM_DEVICE std::uint64_t rank_entry(float value, int key) {
+  const std::uint32_t bits = float_bits(value + 0.0F);  // -0 is 0
+  const std::uint32_t ordered = bits ^ ((bits >> 31) != 0 ? 0xffffffffU : 0x80000000U);
+  return static_cast<std::uint64_t>(ordered) << 32 | ~static_cast<std::uint32_t>(key);
+}
+ELBEAM_DEVICE float entry_value(std::uint64_t entry) {
+  const auto ordered = static_cast<std::uint32_t>(entry >> 32);
+  return bits_float(ordered ^ ((ordered >> 31) != 0 ? 0x80000000U : 0xffffffffU));
+}
+ELBEAM_DEVICE int entry_key(std::uint64_t entry) {
+  return static_cast<int>(~static_cast<std::uint32_t>(entry));
 }
 
 // Entry i is in place i / 32 of lane i % 32. All lanes take part in every call.
 template <int kPlaces>
 struct TopList {
-  static constexpr int kCapacity = kPlaces * kWarp;
-
-  float values[kPlaces];
-  int keys[kPlaces];
-  float last_value;  // of entry `wanted` - 1: what a new one has to beat
-  int last_key;
+  std::uint64_t entries[kPlaces];
+  std::uint64_t last;  // entry `wanted` - 1: what a new one has to beat
   int wanted;
+
+  static ELBEAM_DEVICE std::uint64_t nothing() { return rank_entry(negative_infinity(), kNoToken); }
 
   ELBEAM_DEVICE void clear(int wanted_entries) {
     wanted = wanted_entries;
-    last_value = negative_infinity();
-    last_key = kNoToken;
+    last = nothing();
     ELBEAM_UNROLL
-    for (int p = 0; p < kPlaces; ++p) {
-      values[p] = negative_infinity();
-      keys[p] = kNoToken;
-    }
+    for (int p = 0; p < kPlaces; ++p) entries[p] = nothing();
   }
 
-  ELBEAM_DEVICE bool takes(float value, int key) const {
-    return comes_before(value, key, last_value, last_key);
-  }
-
-  // The same value and key in every lane.
-  ELBEAM_DEVICE void insert(float value, int key) {
+  // The same entry in every lane.
+  ELBEAM_DEVICE void insert(std::uint64_t entry) {
     int before = 0;
     ELBEAM_UNROLL
-    for (int p = 0; p < kPlaces; ++p)
-      before += count_bits(ballot(comes_before(values[p], keys[p], value, key)));
+    for (int p = 0; p < kPlaces; ++p) before += count_bits(ballot(entries[p] > entry));
     ELBEAM_UNROLL
     for (int p = kPlaces - 1; p >= 0; --p) {
-      float moved_value = shuffle_up(values[p], 1);
-      int moved_key = shuffle_up(keys[p], 1);
+      std::uint64_t moved = shuffle_up(entries[p], 1);
       if (p > 0) {
-        const float carried_value = shuffle(values[p - 1 < 0 ? 0 : p - 1], kWarp - 1);
-        const int carried_key = shuffle(keys[p - 1 < 0 ? 0 : p - 1], kWarp - 1);
-        if (lane_index() == 0) {
-          moved_value = carried_value;
-          moved_key = carried_key;
-        }
+        const std::uint64_t carried = shuffle(entries[p > 0 ? p - 1 : 0], kWarp - 1);
+        if (lane_index() == 0) moved = carried;
       }
-      const int entry = p * kWarp + lane_index();
-      if (entry >= before) {
-        values[p] = entry == before ? value : moved_value;
-        keys[p] = entry == before ? key : moved_key;
-      }
+      const int place = p * kWarp + lane_index();
+      if (place >= before) entries[p] = place == before ? entry : moved;
     }
     ELBEAM_UNROLL
     for (int p = 0; p < kPlaces; ++p) {
-      if ((wanted - 1) / kWarp == p) {
-        last_value = shuffle(values[p], (wanted - 1) % kWarp);
-        last_key = shuffle(keys[p], (wanted - 1) % kWarp);
-      }
+      if ((wanted - 1) / kWarp == p) last = shuffle(entries[p], (wanted - 1) % kWarp);
     }
   }
 
   // One offer of each lane.
-  ELBEAM_DEVICE void offer(float value, int key) {
-    for (unsigned votes = ballot(takes(value, key)); votes != 0; votes &= votes - 1) {
-      const float best = shuffle(value, lowest_bit(votes));
-      const int best_key = shuffle(key, lowest_bit(votes));
-      if (takes(best, best_key)) insert(best, best_key);
+  ELBEAM_DEVICE void offer(std::uint64_t entry) {
+    for (unsigned votes = ballot(entry > last); votes != 0; votes &= votes - 1) {
+      const std::uint64_t best = shuffle(entry, lowest_bit(votes));
+      if (best > last) insert(best);
     }
   }
 
-  // Calls put(entry, value, key) for the lane's entries below `wanted`.
+  // Calls put(place, entry) for the lane's entries below `wanted`.
   template <typename Put>
   ELBEAM_DEVICE void for_each(const Put& put) const {
     ELBEAM_UNROLL
     for (int p = 0; p < kPlaces; ++p) {
-      const int entry = p * kWarp + lane_index();
-      if (entry < wanted) put(entry, values[p], keys[p]);
+      const int place = p * kWarp + lane_index();
+      if (place < wanted) put(place, entries[p]);
     }
   }
 };

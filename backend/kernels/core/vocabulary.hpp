@@ -68,7 +68,7 @@ struct Vocabulary {
       x[i] = token < args.vocab ? to_float(logits[token]) / args.rules.temperature
                                 : negative_infinity();
       best = fmaxf(best, x[i]);
-      any = any || list.takes(x[i] - penalty(args, token), token);
+      any = any || entry_of(args, token, x[i]) > list.last;
     }
     const float shift = best == negative_infinity() ? 0.0F : best;
     float total = 0.0F;
@@ -79,18 +79,19 @@ struct Vocabulary {
     ELBEAM_UNROLL
     for (int i = 0; i < kSteps; ++i) {
       const int token = first + i * kWarp + lane_index();
-      const float value = x[i] - penalty(args, token);
-      unsigned votes = ballot(may_follow(args, token) && list.takes(value, token));
+      const std::uint64_t entry = entry_of(args, token, x[i]);
+      unsigned votes = ballot(may_follow(args, token) && entry > list.last);
       for (; votes != 0; votes &= votes - 1) {
-        const float candidate = shuffle(value, lowest_bit(votes));
-        const int key = shuffle(token, lowest_bit(votes));
-        if (list.takes(candidate, key) && !is_banned(args, row, key)) list.insert(candidate, key);
+        const std::uint64_t candidate = shuffle(entry, lowest_bit(votes));
+        if (candidate > list.last && !is_banned(args, row, entry_key(candidate)))
+          list.insert(candidate);
       }
     }
   }
 
-  static ELBEAM_DEVICE float penalty(const Args& args, int token) {
-    return token == args.rules.unk ? args.rules.unk_penalty : 0.0F;
+  static ELBEAM_DEVICE std::uint64_t entry_of(const Args& args, int token, float x) {
+    const float value = token == args.rules.unk ? x - args.rules.unk_penalty : x;
+    return value == value ? rank_entry(value, token) : TopList<kPlaces>::nothing();
   }
 
   static ELBEAM_DEVICE bool may_follow(const Args& args, int token) {
@@ -105,7 +106,8 @@ struct Vocabulary {
     if (args.banned == nullptr) return false;
     const std::int32_t* banned = args.banned + row * args.banned_stride;
     bool found = false;
-    for (int i = lane_index(); i <= args.state->step; i += kWarp) found = found || banned[i] == token;
+    for (int i = lane_index(); i <= args.state->step; i += kWarp)
+      found = found || banned[i] == token;
     return ballot(found) != 0;
   }
 
@@ -113,14 +115,10 @@ struct Vocabulary {
   static ELBEAM_DEVICE void merge(const Args& args, int row, const T* logits, LogSum& sum,
                                   TopList<kPlaces>& list) {
     const int warps = thread_count() / kWarp;
-    auto* values = reinterpret_cast<float*>(shared_memory());
-    auto* keys = reinterpret_cast<int*>(values + warps * args.wanted);
-    auto* sums = reinterpret_cast<float*>(keys + warps * args.wanted);
+    auto* entries = reinterpret_cast<std::uint64_t*>(shared_memory());
+    auto* sums = reinterpret_cast<float*>(entries + warps * args.wanted);
     const int mine = warp_index() * args.wanted;
-    list.for_each([&](int entry, float value, int key) {
-      values[mine + entry] = value;
-      keys[mine + entry] = key;
-    });
+    list.for_each([&](int place, std::uint64_t entry) { entries[mine + place] = entry; });
     if (lane_index() == 0) {
       sums[2 * warp_index()] = sum.maximum;
       sums[2 * warp_index() + 1] = sum.total;
@@ -130,13 +128,13 @@ struct Vocabulary {
     for (int w = 1; w < warps; ++w) sum.add(sums[2 * w], sums[2 * w + 1]);
     for (int first = args.wanted; first < warps * args.wanted; first += kWarp) {
       const int i = first + lane_index();
-      const bool exists = i < warps * args.wanted;
-      list.offer(exists ? values[i] : negative_infinity(), exists ? keys[i] : kNoToken);
+      list.offer(i < warps * args.wanted ? entries[i] : TopList<kPlaces>::nothing());
     }
     const std::int64_t place = static_cast<std::int64_t>(row) * grid_y() + block_y();
-    list.for_each([&](int entry, float, int key) {
-      args.candidates[place * args.wanted + entry] = key;
-      args.values[place * args.wanted + entry] =
+    list.for_each([&](int i, std::uint64_t entry) {
+      const int key = entry_key(entry);
+      args.candidates[place * args.wanted + i] = key;
+      args.values[place * args.wanted + i] =
           key == kNoToken ? negative_infinity() : to_float(logits[key]) / args.rules.temperature;
     });
     if (lane_index() == 0) {

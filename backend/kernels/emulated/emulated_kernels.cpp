@@ -14,10 +14,8 @@ struct Start {
 
  private:
   static void run(const Args& args, const Launch& how) {
-    const emulated::LaunchShape shape{Kernel::kName,
-                                      {how.grid_x, how.grid_y, how.grid_z},
-                                      how.threads,
-                                      how.shared_bytes};
+    const emulated::LaunchShape shape{
+        Kernel::kName, {how.grid_x, how.grid_y, how.grid_z}, how.threads, how.shared_bytes};
     if (how.threads > Kernel::kMaxThreads)
       fail(ErrorCode::kInternal, Kernel::kName, ": a block of ", how.threads, " threads");
     emulated::run_grid(

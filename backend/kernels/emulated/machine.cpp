@@ -84,9 +84,8 @@ void ready(int thread) {
 void to_scheduler() {
   Fiber* fiber = machine.current;
 #if defined(ELBEAM_ADDRESS_SANITIZER)
-  __sanitizer_start_switch_fiber(
-      fiber->state == State::kDone ? nullptr : &fiber->sanitizer_state, scheduler_bottom,
-      scheduler_size);
+  __sanitizer_start_switch_fiber(fiber->state == State::kDone ? nullptr : &fiber->sanitizer_state,
+                                 scheduler_bottom, scheduler_size);
 #endif
   elbeam_switch_stack(&fiber->stack_pointer, machine.scheduler);
 #if defined(ELBEAM_ADDRESS_SANITIZER)
@@ -262,8 +261,8 @@ void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* a
                    shape.grid[2] >= 1 && shape.grid[2] <= 65535 && shape.shared_bytes >= 0 &&
                    shape.shared_bytes <= kMaxSharedBytes,
                ErrorCode::kInternal, "emulated device: ", shape.name, " cannot be launched with (",
-               shape.grid[0], ",", shape.grid[1], ",", shape.grid[2], ") blocks of ",
-               shape.threads, " threads and ", shape.shared_bytes, " bytes of shared memory");
+               shape.grid[0], ",", shape.grid[1], ",", shape.grid[2], ") blocks of ", shape.threads,
+               " threads and ", shape.shared_bytes, " bytes of shared memory");
   prepare_fibers(shape.threads);
   std::vector<Fiber> spare(std::make_move_iterator(machine.fibers.begin() + shape.threads),
                            std::make_move_iterator(machine.fibers.end()));
@@ -273,8 +272,8 @@ void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* a
   machine.body = body;
   machine.args = args;
   machine.error.clear();
-  std::vector<std::int64_t> order(static_cast<std::size_t>(std::int64_t{shape.grid[0]} *
-                                                           shape.grid[1] * shape.grid[2]));
+  std::vector<std::int64_t> order(
+      static_cast<std::size_t>(std::int64_t{shape.grid[0]} * shape.grid[1] * shape.grid[2]));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   if (machine.schedule == 2) std::reverse(order.begin(), order.end());
   if (machine.schedule > 2) std::shuffle(order.begin(), order.end(), machine.random);

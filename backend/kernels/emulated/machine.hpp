@@ -30,7 +30,8 @@ struct LaunchShape {
 // Error(kInternal) for a bad shape or a kernel that does what a GPU leaves undefined.
 void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* args);
 
-// While this thread records, record() keeps the work and returns true; else it is to be done at once.
+// While this thread records, record() keeps the work and returns true; else it is to be done at
+// once.
 using Work = std::function<void()>;
 void start_recording(std::vector<Work>& works);
 void stop_recording() noexcept;

@@ -1,0 +1,102 @@
+"""elbeam-generate on the emulated device: the tokens of the CPU, for both attentions and several beams.
+
+The sentences of the bundled model's test set finish at different steps, so that rows leave the batch
+and captured steps of several sizes are replayed.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = pathlib.Path(os.environ["ELBEAM_BIN_DIR"]) / "elbeam-generate"
+MODEL = ROOT / "tests" / "data" / "debian_de_en"
+SCORE_TOLERANCE = 2e-5
+PRINTED_TOLERANCE = 1.5e-4  # positional scores are printed with four digits
+
+
+def run(*flags):
+    command = [PROGRAM, MODEL / "data-bin", "--path", MODEL / "checkpoint.pt", "--batch-size", "12", *flags]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=280, check=False)
+
+
+def hypotheses(output):
+    """(sentence, tokens) -> (score, positional scores), in the order of the output."""
+    rows = {}
+    lines = output.splitlines()
+    for line, scores in zip(lines, lines[2:]):
+        if line.startswith("H-"):
+            name, score, text = line.split("\t")
+            if not scores.startswith("P-"):
+                raise AssertionError(f"no positional scores behind {line!r}")
+            rows[name, text] = [float(score), *map(float, scores.split("\t")[1].split())]
+    return rows
+
+
+class EmulatedDevice(unittest.TestCase):
+    def check(self, *flags):
+        shard = ["--num-shards", "8", "--shard-id", "3", *flags]
+        cpu, device = run(*shard), run(*shard, "--device", "cuda-emulated")
+        self.assertEqual((cpu.returncode, device.returncode), (0, 0), device.stderr[-600:])
+        wanted, found = hypotheses(cpu.stdout), hypotheses(device.stdout)
+        self.assertGreaterEqual(len({name for name, _ in wanted}), 20)
+        self.assertEqual(list(wanted), list(found))
+        for key, scores in wanted.items():
+            self.assertLessEqual(abs(found[key][0] - scores[0]), SCORE_TOLERANCE, key)
+            for ours, theirs in zip(found[key][1:], scores[1:], strict=True):
+                self.assertLessEqual(abs(ours - theirs), PRINTED_TOLERANCE, key)
+
+    def test_greedy_el(self):
+        self.check("--beam", "1", "--attention", "el")
+
+    def test_beam_4_multi_head(self):
+        self.check("--beam", "4", "--nbest", "4", "--attention", "mha")
+
+    def test_beam_5_el(self):
+        self.check("--beam", "5", "--nbest", "2", "--attention", "el")
+
+    def test_rules_of_the_search(self):
+        self.check("--beam", "4", "--no-repeat-ngram-size", "2", "--min-len", "4", "--max-len-a", "1.1", "--max-len-b",
+                   "3", "--unkpen", "0.5", "--lenpen", "0.6", "--temperature", "1.3")  # fmt: skip
+
+    def test_a_search_on_the_host(self):
+        self.check("--beam", "4", "--diverse-beam-groups", "2", "--prefix-size", "1")
+
+    def test_half_precision(self):
+        """Weights and activations in fp16: scores within the precision that leaves."""
+        shard = ["--num-shards", "16", "--shard-id", "3", "--beam", "4", "--fp16"]
+        cpu, device = run(*shard), run(*shard, "--device", "cuda-emulated")
+        self.assertEqual((cpu.returncode, device.returncode), (0, 0), device.stderr[-600:])
+        wanted, found = hypotheses(cpu.stdout), hypotheses(device.stdout)
+        same = [key for key in wanted if key in found]
+        self.assertGreaterEqual(len(same), 0.8 * len(wanted))
+        for key in same:
+            self.assertLessEqual(abs(found[key][0] - wanted[key][0]), 0.02, key)
+
+
+class Errors(unittest.TestCase):
+    def check(self, code, pattern, *flags):
+        result = run(*flags)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertRegex(result.stderr, pattern)
+
+    def test_unknown_device(self):
+        for name in ("tpu", "cuda:", "cuda:x", "cuda:99999", "cuda-emulated:1"):
+            self.check(2, "expected cpu, cuda, cuda:N or cuda-emulated", "--device", name)
+
+    def test_fp64(self):
+        self.check(3, "fp64 is computed on the CPU only", "--device", "cuda-emulated", "--dtype", "fp64")
+
+    def test_attention_is_wanted(self):
+        self.check(3, "--device cpu", "--device", "cuda-emulated", "--print-alignment")
+
+    def test_version_names_the_devices(self):
+        result = subprocess.run([PROGRAM, "--version"], capture_output=True, text=True, check=True)
+        self.assertRegex(result.stdout, re.compile(r"^elbeam-generate \d+\.\d+\.\d+\n.*(cuda|CUDA)", re.DOTALL))
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv)
