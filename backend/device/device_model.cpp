@@ -56,6 +56,31 @@ class Model : public DeviceModel {
     return report_;
   }
 
+  attention::BatchMemory plan_memory(std::span<const std::int64_t> source_lengths,
+                                     std::int64_t beam, std::int64_t steps) const override {
+    attention::MemoryRequest request;
+    request.shape.layers = ssize(decoder_.layers.size());
+    request.shape.heads = decoder_.heads;
+    request.shape.dim = decoder_.dim;
+    request.shape.key_dim = encoder_.dim;
+    request.shape.beam = beam;
+    request.shape.sentences = ssize(source_lengths.size());
+    for (const std::int64_t length : source_lengths)
+      request.shape.source_tokens = checked_add(request.shape.source_tokens, length);
+    if (!source_lengths.empty()) {
+      request.shape.expected_steps =
+          std::min(steps, request.shape.source_tokens / request.shape.sentences + 1);
+    }
+    request.source_lengths = source_lengths;
+    request.self_kind = self_kind();
+    request.max_steps = steps;
+    request.element_bytes = sizeof(T);
+    if (options_.attention == Attention::kAuto && has_encoder())
+      return plan_batch(request, options_.memory_limit);
+    return batch_memory(
+        request, options_.attention == Attention::kMha && has_encoder() ? Kind::kMha : Kind::kEl);
+  }
+
   std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
     ELBEAM_CHECK(!batch.sentences.empty(), ErrorCode::kModel, "the batch has no sentences");
     ELBEAM_CHECK(!shape.attention, ErrorCode::kUnsupported,
@@ -87,8 +112,6 @@ class Model : public DeviceModel {
     const search::DecodePlan plan = search::make_plan(*this, request);
     if (plan.sentences == 0) return {};
     const RunShape shape = run_shape(*request.batch, plan.beam, plan.max_len + 1);
-    if (plan.sentences > 1 && needed(shape, *request.batch) > usable())
-      return decode_halves(request);
     check_memory(shape, *request.batch);
     const std::lock_guard<std::mutex> lock(decode_mutex_);
     DecodeRun<T> run = make_run(*request.batch, shape);
@@ -98,53 +121,19 @@ class Model : public DeviceModel {
   }
 
  private:
-  // Results do not depend on which sentences share a batch: its padded length stays.
-  search::DecodeResult decode_halves(const search::DecodeRequest& request) {
-    const auto& sentences = request.batch->sentences;
-    const auto middle = sentences.begin() + ssize(sentences.size()) / 2;
-    search::DecodeResult all;
-    for (const bool first : {true, false}) {
-      SourceBatch half;
-      half.padded_length = request.batch->padded_length;
-      half.sentences.assign(first ? sentences.begin() : middle, first ? middle : sentences.end());
-      search::DecodeRequest part = request;
-      part.batch = &half;
-      part.prefix_tokens.clear();
-      part.constraints.clear();
-      search::DecodeResult result = decode(part);
-      std::move(result.sentences.begin(), result.sentences.end(),
-                std::back_inserter(all.sentences));
-      all.counters.steps += result.counters.steps;
-      all.counters.rows += result.counters.rows;
-    }
-    return all;
-  }
-
   RunShape run_shape(const SourceBatch& batch, std::int64_t beam, std::int64_t max_steps) const {
+    std::vector<std::int64_t> lengths;
+    for (const auto& sentence : batch.sentences) lengths.push_back(ssize(sentence.size()));
     RunShape shape;
-    shape.sentences = ssize(batch.sentences.size());
+    shape.sentences = ssize(lengths.size());
     shape.beam = beam;
     shape.max_steps = max_steps;
-    shape.self_kind = options_.attention == Attention::kEl ? Kind::kEl : Kind::kMha;
-    shape.cross_kind = options_.attention == Attention::kMha ? Kind::kMha : Kind::kEl;
-    if (options_.attention == Attention::kAuto && has_encoder())
-      shape.cross_kind = attention::plan_cross(planned(batch, beam, max_steps), ssize(sizeof(T)));
+    shape.self_kind = self_kind();
+    shape.cross_kind = plan_memory(lengths, beam, max_steps).cross_kind;
     return shape;
   }
 
-  attention::Shape planned(const SourceBatch& batch, std::int64_t beam,
-                           std::int64_t max_steps) const {
-    attention::Shape plan;
-    plan.layers = ssize(decoder_.layers.size());
-    plan.heads = decoder_.heads;
-    plan.dim = decoder_.dim;
-    plan.key_dim = encoder_.dim;
-    plan.beam = beam;
-    plan.sentences = ssize(batch.sentences.size());
-    plan.source_tokens = source_tokens(batch);
-    plan.expected_steps = std::min(max_steps, plan.source_tokens / plan.sentences + 1);
-    return plan;
-  }
+  Kind self_kind() const { return options_.attention == Attention::kEl ? Kind::kEl : Kind::kMha; }
 
   static std::int64_t source_tokens(const SourceBatch& batch) {
     std::int64_t tokens = 0;

@@ -16,8 +16,9 @@ class DeviceModel : public model::Transformer {
   virtual const Device& device() const = 0;
   // Whether decode() can take a request; others go through search::decode().
   virtual bool decodes(const search::DecodeRequest& request) const = 0;
-  // What search::decode() returns, by a loop on the device. A batch that the device has no memory
-  // for is halved as often as it takes. Throws as search::decode() does, and Error(kDevice).
+  // What search::decode() returns, by a loop on the device. Throws as search::decode() does,
+  // Error(kDevice), and Error(kOutOfMemory) for a batch that the device has no memory for, before
+  // any of it is taken.
   virtual search::DecodeResult decode(const search::DecodeRequest& request) = 0;
 };
 

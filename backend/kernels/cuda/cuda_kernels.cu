@@ -30,9 +30,9 @@ struct Start {
     }
     const dim3 grid(static_cast<unsigned>(how.grid_x), static_cast<unsigned>(how.grid_y),
                     static_cast<unsigned>(how.grid_z));
-    entry<Kernel><<<grid, static_cast<unsigned>(how.threads),
-                    static_cast<std::size_t>(how.shared_bytes),
-                    static_cast<cudaStream_t>(how.stream)>>>(args);
+    entry<Kernel>
+        <<<grid, static_cast<unsigned>(how.threads), static_cast<std::size_t>(how.shared_bytes),
+           static_cast<cudaStream_t>(how.stream)>>>(args);
     check(cudaGetLastError(), Kernel::kName);
   }
 };
