@@ -145,10 +145,9 @@ std::shared_ptr<const Checkpoint> under_fairseq_names(
 std::unique_ptr<model::Transformer> load_native(std::shared_ptr<const Checkpoint> checkpoint,
                                                 const LoadOptions& options,
                                                 device::DeviceModel*& on_device) {
-  const model::TransformerOptions wanted{options.attention,     options.dtype,
-                                         options.threads,       options.half_weights,
-                                         options.memory_limit,  options.language_pair,
-                                         options.model_overrides};
+  const model::TransformerOptions wanted{
+      options.attention,    options.dtype,         options.threads,        options.half_weights,
+      options.memory_limit, options.language_pair, options.model_overrides};
   if (options.device == "cpu") return model::load_transformer(std::move(checkpoint), wanted);
   auto loaded =
       device::load_device_model(std::move(checkpoint), wanted, device::open_device(options.device));
