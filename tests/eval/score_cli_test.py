@@ -6,6 +6,7 @@ import os
 import pathlib
 import shutil
 import subprocess
+import sys
 import tempfile
 import unittest
 
@@ -97,6 +98,52 @@ class ScoreCommandLine(unittest.TestCase):
         self.assert_fails(
             3, "--sys", self.system, "--ref", self.folder / "none", *flags, parts=("No such file",)
         )
+
+    def test_truncated_and_damaged_compressed_files(self):
+        lines = "".join(f"{i * 7919} words\n" for i in range(20000))
+        whole = gzip.compress(lines.encode())
+        reference = self.write("many.txt", lines)
+        half = self.write("half.gz", whole[: len(whole) // 2])
+        flags = ("--ref", reference, "--metrics", "bleu")
+        self.assert_fails(3, "--sys", half, *flags, parts=(half, "breaks off after line"))
+        no_end = self.write("no_end.gz", whole[:-4])
+        self.assert_fails(3, "--sys", no_end, *flags, parts=(no_end, "breaks off"))
+        damaged = self.write("damaged.gz", whole[:-8] + bytes(4) + whole[-4:])
+        self.assert_fails(3, "--sys", damaged, *flags, parts=(damaged,))
+
+    def test_missing_references(self):
+        sources = self.write("only.txt", "S-0\ta\nH-0\t-1\tb\nD-0\t-1\tb\n")
+        flags = ("--sys", sources, "--metrics", "bleu")
+        self.assert_fails(3, *flags, "--ref", sources, parts=(sources, "has no T- lines"))
+        lines = '{"hypothesis": "a", "reference": "b"}\n{"hypothesis": "a", "reference": []}\n'
+        some = self.write("some.jsonl", lines)
+        self.assert_fails(
+            *(3, "--sys", some, "--ref", some, "--metrics", "bleu"),
+            parts=(f"{some}:2", "'reference' is empty"),
+        )
+        none = self.write("none.jsonl", '{"hypothesis": "a"}\n')
+        self.assert_fails(
+            *(3, "--sys", none, "--ref", none, "--metrics", "bleu"),
+            parts=(f"{none}:1", "no field 'reference'"),
+        )
+
+    def test_memory_does_not_grow_with_the_file(self):
+        def peak(count):
+            line = "the quick brown fox jumps over the lazy dog\n"
+            path = self.write("big.txt", line * count)
+            code = (
+                "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True,"
+                " stdout=subprocess.DEVNULL);"
+                "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
+            )
+            command = [sys.executable, "-c", code, PROGRAM, "--sys", path, "--ref", path]
+            command += ["--metrics", "bleu,rouge1", "--threads", "1", "--json"]
+            result = subprocess.run(command, capture_output=True, check=True, timeout=120)
+            return int(result.stdout)
+
+        peak(1000)
+        # 9 MB of text on each side; measured 0.3 MB more.
+        self.assertLess(peak(200_000), peak(20_000) + 3000)
 
     def test_bad_command_lines(self):
         files = ("--sys", self.system, "--ref", self.reference)
