@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <functional>
 #include <new>
 #include <system_error>
 #include <utility>
@@ -29,6 +30,14 @@ class MappedCheckpoint : public Checkpoint {
   const std::string* extra_file(std::string_view name) const noexcept override {
     const auto it = data_.extra_files.find(name);
     return it == data_.extra_files.end() ? nullptr : &it->second;
+  }
+  void release(std::span<const std::byte> part) const noexcept override {
+    const std::span<const std::byte> all = file_.bytes();
+    const std::less_equal<const std::byte*> before;
+    if (before(all.data(), part.data()) &&
+        before(part.data() + part.size(), all.data() + all.size())) {
+      file_.release(part);
+    }
   }
 
  private:

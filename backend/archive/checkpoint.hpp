@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -73,6 +74,10 @@ class Checkpoint {
 
   // Text of an archive's extra file ("dict.src.txt", "dict.tgt.txt"); nullptr where absent.
   virtual const std::string* extra_file(std::string_view name) const noexcept = 0;
+
+  // A hint that these bytes are not needed for now: their memory is given back, and they are read
+  // from the file again when they are. Bytes outside the mapped file are left alone.
+  virtual void release(std::span<const std::byte> part) const noexcept = 0;
 };
 
 }  // namespace elbeam::archive

@@ -1,6 +1,7 @@
 #include "archive/zip_index.hpp"
 
 #include "archive/byte_reader.hpp"
+#include "archive/crc32.hpp"
 #include "base/limits.hpp"
 
 #include <zlib.h>
@@ -312,11 +313,11 @@ class Indexer {
 
   // Lets go of the bytes as it passes: most of a training checkpoint is the optimizer's, and not
   // read again.
-  uLong stored_crc(std::span<const std::byte> data) const {
-    uLong crc = 0;
+  std::uint32_t stored_crc(std::span<const std::byte> data) const {
+    std::uint32_t crc = 0;
     while (!data.empty()) {
       const auto part = data.first(std::min(data.size(), kCrcStep));
-      crc = crc32_z(crc, reinterpret_cast<const Bytef*>(part.data()), part.size());
+      crc = crc32(crc, part);
       if (part.size() == kCrcStep) mapping_.release(part);
       data = data.subspan(part.size());
     }

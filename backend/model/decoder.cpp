@@ -20,6 +20,7 @@ Decoder<T>::Decoder(TensorReader<T>& reader, const TransformerConfig& config,
   layers_.reserve(usize(count));
   for (std::int64_t i = 0; i < count; ++i) {
     layers_.push_back(load_layer(reader, config, i, encoder_dim));
+    reader.let_go();
   }
   // Checkpoints of version <= 2 did not normalise after the stack (upgrade_state_dict_named).
   if (normalize_before_ && config.decoder_final_norm &&

@@ -39,6 +39,9 @@ class Gpt2Checkpoint : public Checkpoint {
   const std::string* extra_file(std::string_view name) const noexcept override {
     return name == "dict.src.txt" || name == "dict.tgt.txt" ? &dictionary_ : nullptr;
   }
+  void release(std::span<const std::byte> part) const noexcept override {
+    original_->release(part);
+  }
 
  private:
   std::int64_t integer(const char* key, std::int64_t lowest, std::int64_t highest) const;

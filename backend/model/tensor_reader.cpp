@@ -200,6 +200,8 @@ std::span<const T> TensorReader<T>::read(const std::string& name, const TensorVi
   const auto address = reinterpret_cast<std::uintptr_t>(view.data);
   const bool half = options_.half && view.type != TensorType::kFloat16;
   if (!half && view.type == native_type<T>() && view.is_contiguous() && address % alignof(T) == 0) {
+    constexpr std::int64_t kLarge = 16 * 1024;  // elements
+    if (count >= kLarge) in_place_.push_back({view.data, usize(count) * sizeof(T)});
     return {reinterpret_cast<const T*>(view.data), usize(count)};
   }
   const auto [it, fresh] = done_.try_emplace(Key{view.data, view.shape, view.strides});
@@ -209,6 +211,11 @@ std::span<const T> TensorReader<T>::read(const std::string& name, const TensorVi
     it->second = {buffer.data(), usize(count)};
   }
   return it->second;
+}
+
+template <typename T>
+void TensorReader<T>::let_go() const noexcept {
+  for (const std::span<const std::byte> bytes : in_place_) checkpoint_->release(bytes);
 }
 
 template class TensorReader<float>;
