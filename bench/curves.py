@@ -18,10 +18,10 @@ from .programs import Elbeam, Files, Place, Setting, run
 from .workloads import ROOT, Shape, Workload
 
 AXES = {
-    "source tokens": ("source", (32, 64, 128, 256, 512, 1024)),
-    "target tokens": ("target", (16, 32, 64, 128, 256, 512)),
+    "source tokens": ("source", (32, 128, 256, 512, 1024)),
+    "target tokens": ("target", (16, 64, 128, 256, 512)),
     "beam": ("beam", (1, 2, 4, 8, 16)),
-    "sentences a batch": ("batch", (1, 2, 4, 8, 16, 32)),
+    "sentences a batch": ("batch", (1, 2, 4, 8, 16)),
 }
 START = {"source": 64, "target": 32, "beam": 4, "batch": 8}
 COLORS = {"el": "#c2410c", "mha": "#1d4ed8"}

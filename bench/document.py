@@ -9,20 +9,23 @@ import json
 import pathlib
 import re
 
-from . import render
-from .workloads import ROOT, all_workloads
+from . import memory, render
+from .workloads import ROOT
 
 
 def sections(results):
     """Marker -> text."""
-    rounds = results["rounds"]
+    forced = [r for r in results["rounds"] if any("--attention=" in f for f in r["flags"])]
+    rounds = [r for r in results["rounds"] if r not in forced]
     used = {record["workload"]: record["about"] for record in rounds}
-    names = [f"- {name}: {used[name]}" for name in all_workloads() if name in used]
+    names = [f"- {name}: {about}" for name, about in used.items()]
     return {
         "machine": render.machine_line(results["machine"]),
         "workloads": "\n".join(names),
         "decoding": render.comparison(rounds, "decoding s"),
         "wall": render.comparison(rounds, "wall s"),
+        "attention": render.attention_choices(forced),
+        "memory": memory.table(results["memory"]),
     }
 
 

@@ -83,3 +83,27 @@ def comparison(rounds, figure="decoding s"):
         cells += [same, str(len(group))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def attention_choices(rounds):
+    """Seconds and cache bytes with --attention auto, el and mha, of rounds that were run so."""
+    kinds = ("auto", "el", "mha")
+    found = {}
+    for (workload, *_, flags), group in groups(rounds).items():
+        if len(flags) == 1 and flags[0].startswith("--attention="):
+            found.setdefault(workload, {})[flags[0].split("=")[1]] = group
+    lines = [
+        "| workload | auto s | el s | mha s | auto took | auto / the better | el, mha bytes |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for workload, by_kind in found.items():
+        if set(by_kind) != set(kinds):
+            continue
+        seconds = {kind: median(by_kind[kind], "elbeam", "decoding s") for kind in kinds}
+        stats = {kind: by_kind[kind][0]["programs"]["elbeam"]["stats"] for kind in kinds}
+        cells = [workload, *(number(seconds[kind], 3) for kind in kinds)]
+        cells.append(stats["auto"]["cross_attention"])
+        cells.append(number(seconds["auto"] / min(seconds["el"], seconds["mha"]), 3))
+        cells.append(", ".join(f"{stats[kind]['cross_cache_bytes']:,}" for kind in kinds[1:]))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)

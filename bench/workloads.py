@@ -88,12 +88,18 @@ def _real(models):
         Workload("translation", "bundled German-English model, Debian's texts", **debian),
         Workload("questions", "bundled BART, question generation", **bundled),
         Workload("multi30k", "Multi30k test 2016, 1,000 sentences", **multi30k),
-        Workload("multi30k-64", "the same, larger batches", batch=64, **multi30k),
-        Workload("multi30k-1", "250 of them one at a time", batch=1, sentences=250, **multi30k),
-        Workload("multi30k-greedy", "the same, greedy", beam=1, **multi30k),
-        Workload("multi30k-beam10", "the same, beam 10", beam=10, **multi30k),
+        Workload("multi30k-64", "Multi30k, larger batches", batch=64, **multi30k),
+        Workload(
+            "multi30k-1",
+            "250 sentences of Multi30k one at a time",
+            batch=1,
+            sentences=250,
+            **multi30k,
+        ),
+        Workload("multi30k-greedy", "Multi30k, greedy", beam=1, **multi30k),
+        Workload("multi30k-beam10", "Multi30k, beam 10", beam=10, **multi30k),
         Workload("squad", "SQuAD question generation, BART, 1,000 sentences", **squad),
-        Workload("squad-64", "the same, larger batches", batch=64, **squad),
+        Workload("squad-64", "SQuAD, larger batches", batch=64, **squad),
         Workload("news", "32 articles of 500-1,000 tokens, CNN/DailyMail, BART", **news),
     ]
 
@@ -110,15 +116,23 @@ def _random():
     bart_one = bart | {"batch": 1, "sentences": 1}
     return [
         Workload("base-32", "Transformer-base shape, 64 sentences, S = T = 30", **base),
-        Workload("base-1", "8 of them one at a time", **base_one),
-        Workload("base-64", "all 64 at once", **base | {"batch": 64}),
+        Workload(
+            "base-1", "Transformer-base shape, 8 sentences one at a time, S = T = 30", **base_one
+        ),
+        Workload(
+            "base-64", "Transformer-base shape, all 64 sentences at once", **base | {"batch": 64}
+        ),
         Workload("big-16", "Transformer-big shape, 32 sentences, S = T = 30", **big),
-        Workload("big-1", "4 of them one at a time", **big_one),
+        Workload("big-1", "Transformer-big shape, 4 sentences one at a time", **big_one),
         Workload("bart-4", "BART-large shape, 4 documents, S = 512, T = 32", **bart),
-        Workload("bart-1", "1 of them", **bart_one),
+        Workload("bart-1", "BART-large shape, 1 document, S = 512, T = 32", **bart_one),
         Workload("bart-1024", "BART-large shape, 2 documents, S = 1,023, T = 60", **longer),
         Workload("gpt2", "GPT-2-small shape, 16 prompts of 32 tokens, 32 more", **lm),
-        Workload("gpt2-1", "2 of them one at a time", **lm | {"batch": 1, "sentences": 2}),
+        Workload(
+            "gpt2-1",
+            "GPT-2-small shape, 2 prompts one at a time",
+            **lm | {"batch": 1, "sentences": 2},
+        ),
     ]
 
 
