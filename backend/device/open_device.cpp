@@ -1,5 +1,8 @@
 #include "base/check.hpp"
 #include "device/device.hpp"
+#if defined(ELBEAM_WITH_CUDA)
+#include "device/cuda_device.hpp"
+#endif
 #if defined(ELBEAM_EMULATED_DEVICE)
 #include "device/emulated_device.hpp"
 #endif
@@ -32,15 +35,23 @@ std::shared_ptr<Device> open_device(const std::string& name) {
 #if defined(ELBEAM_EMULATED_DEVICE)
   if (name == "cuda-emulated") return make_emulated_device();
 #endif
-  fail(ErrorCode::kDevice, "--device ", name, ": this build has no CUDA support; use --device cpu");
+#if defined(ELBEAM_WITH_CUDA)
+  if (name != "cuda-emulated") return make_cuda_device(cuda_number(name));
+#endif
+  fail(ErrorCode::kDevice, "--device ", name,
+       ": this build has no support for it; use --device cpu (devices: ", supported_devices(), ")");
 }
 
 std::string supported_devices() {
-#if defined(ELBEAM_EMULATED_DEVICE)
-  return "cuda-emulated (no CUDA support in this build)";
+#if defined(ELBEAM_WITH_CUDA)
+  std::string devices = cuda_build_text();
 #else
-  return "no other (no CUDA support in this build)";
+  std::string devices = "no CUDA";
 #endif
+#if defined(ELBEAM_EMULATED_DEVICE)
+  devices += ", cuda-emulated";
+#endif
+  return devices;
 }
 
 }  // namespace elbeam::device

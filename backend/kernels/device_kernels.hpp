@@ -30,6 +30,10 @@ inline constexpr std::array<GeometryShape, 8> kGeometries = {{{4, 8, false},
                                                               {32, 24, false},
                                                               {32, 32, false},
                                                               {32, 32, true}}};
+// Warps of a block, one for each row. Lanes with many columns need so many registers that 16 warps
+// would spill.
+constexpr int attention_warps(int elements) { return elements > 16 ? 12 : 16; }
+
 // Beams up to 16, and up to kMaxDeviceBeam.
 inline constexpr std::array<int, 2> kListPlaces = {1, 4};
 inline constexpr int kMaxDeviceBeam = 64;

@@ -7,7 +7,6 @@
 namespace elbeam::kernels {
 namespace {
 
-constexpr int kMaxWarps = 16;
 constexpr int kMaxTile = 32;
 // A part is worth its merge from about so many keys on.
 constexpr int kMinPartKeys = 64;
@@ -21,7 +20,7 @@ AttentionPlan choose_geometry(const AttentionShape& shape) {
   const GeometryShape& geometry = kGeometries[plan.geometry];
   const int columns = geometry.lanes * geometry.elements;
   plan.chunks = (shape.width + columns - 1) / columns;
-  plan.warps = std::clamp(shape.query_rows, 1, kMaxWarps);
+  plan.warps = std::clamp(shape.query_rows, 1, attention_warps(geometry.elements));
   return plan;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/core/row_attention.hpp"
+#include "kernels/device_kernels.hpp"
 
 namespace elbeam::kernels {
 
@@ -10,7 +11,7 @@ struct ContiguousAttention {
   using T = typename G::Element;
   using Args = ContiguousArgs<T>;
   static constexpr const char* kName = "contiguous_attention";
-  static constexpr int kMaxThreads = 512;
+  static constexpr int kMaxThreads = kWarp * attention_warps(G::kElements);
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const KeyRange range = args.ranges[block_x()];
@@ -155,7 +156,7 @@ struct PagedAttention {
   using T = typename G::Element;
   using Args = PagedArgs<T>;
   static constexpr const char* kName = "paged_attention";
-  static constexpr int kMaxThreads = 512;
+  static constexpr int kMaxThreads = kWarp * attention_warps(G::kElements);
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
