@@ -191,7 +191,7 @@ constexpr int kHeadWidths[] = {3, 8, 16, 32, 40, 64, 80, 96, 128, 160, 256};
 template <typename T>
 int check_many_cross(unsigned seed) {
   std::mt19937 random(seed);
-  int cases = 0;
+  int done = 0;
   for (const bool el : {true, false}) {
     const auto widths = el ? std::span<const int>(kElWidths) : std::span<const int>(kHeadWidths);
     for (const int width : widths) {
@@ -202,21 +202,21 @@ int check_many_cross(unsigned seed) {
           check_cross<T>(c, random);
           if (testing::Test::HasFailure()) {
             ADD_FAILURE() << "EL " << el << ", width " << width << ", parts " << parts;
-            return cases;
+            return done;
           }
-          ++cases;
+          ++done;
         }
       }
     }
   }
-  return cases;
+  return done;
 }
 
 TEST(CrossAttentionKernel, AgreesWithDoublePrecision) {
-  int cases = check_many_cross<float>(1);
-  cases += check_many_cross<Half>(2);
-  cases += check_many_cross<BFloat16>(3);
-  EXPECT_GE(cases, 700);
+  int done = check_many_cross<float>(1);
+  done += check_many_cross<Half>(2);
+  done += check_many_cross<BFloat16>(3);
+  EXPECT_GE(done, 700);
 }
 
 TEST(CrossAttentionKernel, WidthsBeyondTheRegistersAreChunked) {

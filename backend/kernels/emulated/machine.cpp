@@ -272,6 +272,7 @@ void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* a
   machine.body = body;
   machine.args = args;
   machine.error.clear();
+  if (machine.trace.begin_launch != nullptr) machine.trace.begin_launch();
   std::vector<std::int64_t> order(
       static_cast<std::size_t>(std::int64_t{shape.grid[0]} * shape.grid[1] * shape.grid[2]));
   std::iota(order.begin(), order.end(), std::int64_t{0});

@@ -76,6 +76,7 @@ struct Warp {
 };
 
 struct TraceHooks {
+  void (*begin_launch)();
   void (*begin_block)();
   void (*end_block)();
   void (*access)(const void* address, std::size_t bytes, bool writes, void* where);
