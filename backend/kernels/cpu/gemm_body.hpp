@@ -185,11 +185,15 @@ static void gemm_packed(const PackedGemm<T>& g, std::int64_t begin, std::int64_t
 template <typename T>
 static void pack_panels(const T* b, std::int64_t ldb, std::int64_t n, std::int64_t k, T* packed) {
   constexpr std::int64_t kWidth = ELBEAM_PANEL_VECTORS * Simd<T>::kLanes;
+  constexpr std::int64_t kBlock = 16;  // a cache line of B, and a piece of the panel that fits L1
   for (std::int64_t first = 0; first < n; first += kWidth) {
     const std::int64_t count = n - first < kWidth ? n - first : kWidth;
-    for (std::int64_t j = 0; j < kWidth; ++j) {
-      for (std::int64_t i = 0; i < k; ++i) {
-        packed[i * kWidth + j] = j < count ? b[(first + j) * ldb + i] : T{0};
+    for (std::int64_t block = 0; block < k; block += kBlock) {
+      const std::int64_t end = k - block < kBlock ? k : block + kBlock;
+      for (std::int64_t j = 0; j < kWidth; ++j) {
+        for (std::int64_t i = block; i < end; ++i) {
+          packed[i * kWidth + j] = j < count ? b[(first + j) * ldb + i] : T{0};
+        }
       }
     }
     packed += kWidth * k;
