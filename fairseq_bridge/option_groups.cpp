@@ -15,6 +15,13 @@
 namespace elbeam::fairseq {
 namespace {
 
+DType dtype_of(const std::string& name) {
+  if (name == "fp64") return DType::kFp64;
+  if (name == "fp16") return DType::kFp16;
+  if (name == "bf16") return DType::kBf16;
+  return name == "int8" ? DType::kInt8 : DType::kFp32;
+}
+
 // utils.split_paths: ':' separates, unless the text holds a URL, where '|' does.
 std::vector<std::string> split_paths(const std::string& paths) {
   const char separator = paths.find("://") == std::string::npos ? ':' : '|';
@@ -192,7 +199,7 @@ LoadOptions read_load_options(const ParsedFlags& flags) {
   load.attention = attention == "el"    ? Attention::kEl
                    : attention == "mha" ? Attention::kMha
                                         : Attention::kAuto;
-  load.dtype = *flags.text("--dtype") == "fp64" ? DType::kFp64 : DType::kFp32;
+  load.dtype = dtype_of(*flags.text("--dtype"));
   const std::int64_t threads = required_int(flags, "--threads");
   ELBEAM_CHECK(threads >= 0 && threads <= 1024, ErrorCode::kUsage,
                "--threads must be between 0 and 1024, got ", threads);

@@ -18,7 +18,7 @@ Weights<T>::Weights(const Source<T>& source) : source_(source) {
                    ssize(source.k.weight.size()) == d * dk);
   ELBEAM_INVARIANT(ssize(source.v.weight.size()) == d * dk &&
                    ssize(source.out.weight.size()) == d * d);
-  output_ = kernels::PackedMatrix<T>(source.out.weight.data(), d, d, d);
+  output_ = kernels::PackedMatrix<T>(source.out.weight.data(), d, d, d, source.storage);
   const T scale = static_cast<T>(1.0 / std::sqrt(static_cast<double>(head_dim())));
   query_bias_.assign(usize(d), T{0});
   for (std::size_t i = 0; i < source.q.bias.size(); ++i) query_bias_[i] = source.q.bias[i] * scale;
@@ -36,11 +36,13 @@ template <typename T>
 void Weights<T>::prepare(Kind kind) {
   const std::int64_t d = dim();
   if (query_.outputs() == 0)
-    query_ = kernels::PackedMatrix<T>(scaled_query_weight().data(), d, d, d);
+    query_ = kernels::PackedMatrix<T>(scaled_query_weight().data(), d, d, d, source_.storage);
   if (kind == Kind::kMha) {
     if (key_.outputs() != 0) return;
-    key_ = kernels::PackedMatrix<T>(source_.k.weight.data(), key_dim(), d, key_dim());
-    value_ = kernels::PackedMatrix<T>(source_.v.weight.data(), key_dim(), d, key_dim());
+    key_ =
+        kernels::PackedMatrix<T>(source_.k.weight.data(), key_dim(), d, key_dim(), source_.storage);
+    value_ =
+        kernels::PackedMatrix<T>(source_.v.weight.data(), key_dim(), d, key_dim(), source_.storage);
     return;
   }
   if (!value_slices_.empty()) return;
@@ -68,7 +70,7 @@ void Weights<T>::prepare_fused_qkv() {
   std::vector<T> joined = scaled_query_weight();
   joined.insert(joined.end(), source_.k.weight.begin(), source_.k.weight.end());
   joined.insert(joined.end(), source_.v.weight.begin(), source_.v.weight.end());
-  fused_qkv_ = kernels::PackedMatrix<T>(joined.data(), d, 3 * d, d);
+  fused_qkv_ = kernels::PackedMatrix<T>(joined.data(), d, 3 * d, d, source_.storage);
   fused_qkv_bias_.assign(usize(3 * d), T{0});
   std::copy(query_bias_.begin(), query_bias_.end(), fused_qkv_bias_.begin());
   std::copy(source_.k.bias.begin(), source_.k.bias.end(), fused_qkv_bias_.begin() + d);

@@ -27,6 +27,7 @@ struct Source {
   std::int64_t heads = 0;
   std::int64_t dim = 0;      // d: width of the decoder and of q, k, v
   std::int64_t key_dim = 0;  // width of what is attended to; d for self-attention
+  kernels::Storage storage = kernels::Storage::kSame;  // of the packed projections
 };
 
 // Multi-head attention computes keys and values of every source position (k_proj, v_proj packed).

@@ -20,13 +20,18 @@ Isa active_isa();
 
 enum class Activation { kNone, kRelu, kGelu, kGeluAccurate, kTanh, kSwish };
 
+// How packed weights lie in memory. kHalf (fp16) and kBFloat16 are widened to float when they are
+// used; only float products know them. kInt8 has a product of its own, multiply_int8.
+enum class Storage { kSame, kHalf, kBFloat16, kInt8 };
+
 // C = activation(A B^T + bias) + residual, with B [n, k] packed by pack_panels.
 template <typename T>
 struct PackedGemm {
   std::int64_t m = 0, n = 0, k = 0;
   const T* a = nullptr;  // [m, k]
   std::int64_t lda = 0;
-  const T* packed = nullptr;
+  const void* packed = nullptr;  // T, or 16 bits each
+  Storage storage = Storage::kSame;
   const T* bias = nullptr;  // [n] or nullptr
   Activation activation = Activation::kNone;
   const T* residual = nullptr;  // [m, n] with row stride ldc, or nullptr; may be c itself
@@ -60,6 +65,19 @@ struct HeadAttention {
   T* context = nullptr;  // [heads, width]
 };
 
+// The same of 8-bit integers: A's numbers are (a - 128) * a_scale[row], B's b * b_scale[column],
+// and the sums are exact, so all instruction sets give the same result. B is packed by
+// pack_panels_int8.
+struct Int8Gemm {
+  PackedGemm<float> out;            // m, n, bias, activation, residual, c
+  std::int64_t k = 0;               // a multiple of 4; behind the real depth a is 128 and b is 0
+  const std::uint8_t* a = nullptr;  // [m, k]
+  const float* a_scale = nullptr;   // [m]
+  const std::int8_t* packed = nullptr;
+  const float* b_scale = nullptr;       // [n] and as many as the last panel has columns
+  const std::int32_t* b_sum = nullptr;  // the same: 128 times the sum of b's column
+};
+
 template <typename T>
 struct KernelTable {
   Isa isa;
@@ -71,6 +89,10 @@ struct KernelTable {
   void (*pack_panels)(const T* b, std::int64_t ldb, std::int64_t n, std::int64_t k, T* packed);
   // Computes the columns of panels [begin, end).
   void (*gemm_packed)(const PackedGemm<T>& gemm, std::int64_t begin, std::int64_t end);
+  // float only; nullptr for double.
+  void (*multiply_int8)(const Int8Gemm& gemm, std::int64_t begin, std::int64_t end);
+  // One row of A: a and its scale of x [n]; what lies behind it up to a multiple of 4 is 128.
+  void (*quantize_row)(const float* x, std::int64_t n, std::uint8_t* a, float* scale);
   void (*gemm_nn)(const Gemm<T>& gemm);
   void (*gemm_nt)(const Gemm<T>& gemm);
   // y = LayerNorm(x) * gain + bias for one row; eps as torch: 1 / sqrt(var + eps). y may be x.

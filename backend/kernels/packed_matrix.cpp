@@ -1,21 +1,145 @@
 #include "kernels/packed_matrix.hpp"
 
+#include "base/check.hpp"
+
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+#include <vector>
 
 namespace elbeam::kernels {
 namespace {
 
 // Below this many multiply-adds a product is done before a second thread would have begun.
 constexpr std::int64_t kMinTaskWork = 64 * 1024;
+// 8-bit products of deeper matrices could overflow their 32-bit sums (255 * 127 * 65536 < 2^31).
+constexpr std::int64_t kMaxInt8Depth = 65536;
+
+// The nearest fp16 number, ties to even.
+std::uint16_t to_half(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
+  const float magnitude = std::fabs(value);
+  if (!(magnitude < 65520.0F)) {  // rounds to infinity; or NaN
+    return static_cast<std::uint16_t>(sign | (std::isnan(value) ? 0x7e00U : 0x7c00U));
+  }
+  if (magnitude < 0x1p-14F) {  // steps of 2^-24: adding 1/2 leaves them in the lowest bits
+    const float shifted = magnitude + 0.5F;
+    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U));
+  }
+  const std::uint32_t positive = bits & 0x7fffffffU;
+  const std::uint32_t rounded = positive + 0xfffU + ((positive >> 13) & 1U);
+  return static_cast<std::uint16_t>(sign | ((rounded - (112U << 23)) >> 13));
+}
+
+std::uint16_t to_bfloat16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  if (std::isnan(value)) return static_cast<std::uint16_t>((bits >> 16) | 0x40U);
+  return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
+}
+
+// Whether fp16 holds the number: 11 significant bits from 2^-14 on, multiples of 2^-24 below.
+bool is_half(float value) {
+  const float magnitude = std::fabs(value);
+  if (magnitude >= 0x1p-14F) {
+    return magnitude <= 65504.0F && (std::bit_cast<std::uint32_t>(value) & 0x1fffU) == 0;
+  }
+  const float steps = magnitude * 0x1p24F;
+  return steps == std::floor(steps);
+}
+
+template <typename T>
+bool all_half(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k) {
+  for (std::int64_t row = 0; row < n; ++row) {
+    const T* line = weight + row * ld;
+    const bool fits =
+        std::all_of(line, line + k, [](T value) { return is_half(static_cast<float>(value)); });
+    if (!fits) return false;
+  }
+  return true;
+}
 
 }  // namespace
 
 template <typename T>
-PackedMatrix<T>::PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k)
-    : n_(n), k_(k) {
+PackedMatrix<T>::PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k,
+                              Storage storage)
+    : n_(n), k_(k), storage_(storage) {
+  if (std::is_same_v<T, double>) storage_ = Storage::kSame;
+  if (storage_ == Storage::kInt8 && k > kMaxInt8Depth) storage_ = Storage::kHalf;
+  if (std::is_same_v<T, float> && storage_ == Storage::kSame && all_half(weight, ld, n, k))
+    storage_ = Storage::kHalf;
+  if (storage_ == Storage::kInt8) {
+    pack_8_bits(weight, ld);
+  } else if (storage_ != Storage::kSame) {
+    pack_16_bits(weight, ld);
+  } else {
+    pack_as_given(weight, ld);
+  }
+}
+
+template <typename T>
+void PackedMatrix<T>::pack_as_given(const T* weight, std::int64_t ld) {
   const KernelTable<T>& table = kernels<T>();
-  packed_.reserve(checked_mul(checked_mul(panels(), table.panel_width), k));
-  table.pack_panels(weight, ld, n, k, packed_.data());
+  const std::int64_t count = checked_mul(checked_mul(panels(), table.panel_width), k_);
+  packed_.reserve(checked_mul(count, static_cast<std::int64_t>(sizeof(T))));
+  table.pack_panels(weight, ld, n_, k_, reinterpret_cast<T*>(packed_.data()));
+}
+
+template <typename T>
+void PackedMatrix<T>::pack_16_bits(const T* weight, std::int64_t ld) {
+  const KernelTable<T>& table = kernels<T>();
+  const std::int64_t width = table.panel_width;
+  const std::int64_t count = checked_mul(width, k_);
+  packed_.reserve(checked_mul(checked_mul(panels(), count), std::int64_t{2}));
+  auto* out = reinterpret_cast<std::uint16_t*>(packed_.data());
+  std::vector<T> panel(usize(count));
+  for (std::int64_t first = 0; first < n_; first += width) {
+    table.pack_panels(weight + first * ld, ld, std::min(width, n_ - first), k_, panel.data());
+    for (const T value : panel) {
+      *out++ = storage_ == Storage::kHalf ? to_half(static_cast<float>(value))
+                                          : to_bfloat16(static_cast<float>(value));
+    }
+  }
+}
+
+// Panels of [k / 4][columns][4] bytes.
+template <typename T>
+void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld) {
+  const std::int64_t width = kernels<T>().panel_width;
+  const std::int64_t columns = panels() * width;
+  const std::int64_t depth = padded_depth();
+  const std::int64_t count = checked_mul(columns, depth);
+  packed_.reserve(count);
+  scales_.reserve(columns);
+  sums_.reserve(columns);
+  auto* out = reinterpret_cast<std::int8_t*>(packed_.data());
+  std::fill_n(out, count, std::int8_t{0});
+  std::fill_n(scales_.data(), columns, 0.0F);
+  std::fill_n(sums_.data(), columns, 0);
+  for (std::int64_t column = 0; column < n_; ++column) {
+    const T* line = weight + column * ld;
+    float highest = 0.0F;
+    bool finite = true;
+    for (std::int64_t i = 0; i < k_; ++i) {
+      highest = std::max(highest, std::fabs(static_cast<float>(line[i])));
+      finite = finite && std::isfinite(line[i]);
+    }
+    if (!finite) scales_.data()[column] = std::numeric_limits<float>::quiet_NaN();
+    if (!finite || highest == 0.0F) continue;
+    std::int8_t* panel = out + column / width * width * depth + column % width * 4;
+    std::int32_t sum = 0;
+    for (std::int64_t i = 0; i < k_; ++i) {
+      const float steps = std::nearbyint(static_cast<float>(line[i]) / highest * 127.0F);
+      const auto value = static_cast<std::int8_t>(steps);
+      panel[i / 4 * width * 4 + i % 4] = value;
+      sum += value;
+    }
+    scales_.data()[column] = highest / 127.0F;
+    sums_.data()[column] = 128 * sum;
+  }
 }
 
 template <typename T>
@@ -34,6 +158,7 @@ PackedGemm<T> PackedMatrix<T>::describe(Operand a, std::int64_t m, Result c,
   gemm.a = a.data;
   gemm.lda = a.ld;
   gemm.packed = packed_.data();
+  gemm.storage = storage_;
   gemm.bias = epilogue.bias;
   gemm.activation = epilogue.activation;
   gemm.residual = epilogue.residual;
@@ -45,25 +170,60 @@ PackedGemm<T> PackedMatrix<T>::describe(Operand a, std::int64_t m, Result c,
 template <typename T>
 void PackedMatrix<T>::multiply(Operand a, std::int64_t m, Result c,
                                const Epilogue& epilogue) const {
-  kernels<T>().gemm_packed(describe(a, m, c, epilogue), 0, panels());
+  run(describe(a, m, c, epilogue), nullptr);
 }
 
 template <typename T>
 void PackedMatrix<T>::multiply(Operand a, std::int64_t m, Result c, const Epilogue& epilogue,
                                ThreadPool& pool) const {
-  const PackedGemm<T> gemm = describe(a, m, c, epilogue);
+  run(describe(a, m, c, epilogue), &pool);
+}
+
+template <typename T>
+template <typename Part>
+void PackedMatrix<T>::share_out(std::int64_t m, ThreadPool* pool, Part&& part) const {
   const std::int64_t count = panels();
   const std::int64_t work = m * n_ * k_;
   // A few tasks a thread even out panels that take unequal time on a busy machine.
-  const std::int64_t tasks = std::max<std::int64_t>(
-      1, std::min({count, work / kMinTaskWork, std::int64_t{4} * pool.threads()}));
-  if (pool.threads() == 1 || tasks == 1) {
-    kernels<T>().gemm_packed(gemm, 0, count);
-    return;
+  const std::int64_t tasks =
+      pool == nullptr
+          ? 1
+          : std::max<std::int64_t>(
+                1, std::min({count, work / kMinTaskWork, std::int64_t{4} * pool->threads()}));
+  if (tasks == 1 || pool->threads() == 1) return part(0, count);
+  pool->parallel_for(
+      tasks, [&](std::int64_t task) { part(count * task / tasks, count * (task + 1) / tasks); });
+}
+
+template <typename T>
+void PackedMatrix<T>::run(const PackedGemm<T>& gemm, ThreadPool* pool) const {
+  const KernelTable<T>& table = kernels<T>();
+  if constexpr (std::is_same_v<T, float>) {
+    if (storage_ == Storage::kInt8) {
+      // Reused by all products of this thread: a step allocates nothing.
+      thread_local AlignedBuffer<std::uint8_t> rows;
+      thread_local AlignedBuffer<float> scales;
+      Int8Gemm quantized;
+      quantized.out = gemm;
+      quantized.k = padded_depth();
+      rows.reserve(checked_mul(gemm.m, quantized.k));
+      scales.reserve(gemm.m);
+      for (std::int64_t row = 0; row < gemm.m; ++row) {
+        table.quantize_row(gemm.a + row * gemm.lda, k_, rows.data() + row * quantized.k,
+                           scales.data() + row);
+      }
+      quantized.a = rows.data();
+      quantized.a_scale = scales.data();
+      quantized.packed = reinterpret_cast<const std::int8_t*>(packed_.data());
+      quantized.b_scale = scales_.data();
+      quantized.b_sum = sums_.data();
+      return share_out(gemm.m, pool, [&](std::int64_t begin, std::int64_t end) {
+        table.multiply_int8(quantized, begin, end);
+      });
+    }
   }
-  pool.parallel_for(tasks, [&](std::int64_t task) {
-    kernels<T>().gemm_packed(gemm, count * task / tasks, count * (task + 1) / tasks);
-  });
+  share_out(gemm.m, pool,
+            [&](std::int64_t begin, std::int64_t end) { table.gemm_packed(gemm, begin, end); });
 }
 
 template class PackedMatrix<float>;

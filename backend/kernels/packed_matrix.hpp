@@ -5,6 +5,7 @@
 #include "base/thread_pool.hpp"
 #include "kernels/kernels.hpp"
 
+#include <cstddef>
 #include <cstdint>
 
 namespace elbeam::kernels {
@@ -15,11 +16,18 @@ class PackedMatrix {
  public:
   PackedMatrix() = default;
   // Packs weight [n, k] with row stride ld (a torch Linear weight: n outputs, k inputs).
-  PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k);
+  //
+  // Storage::kSame keeps the values: in 16 bits where all of them are fp16 numbers (a checkpoint
+  // that was saved in half precision), else as they are. kHalf and kBFloat16 round to the nearest;
+  // kInt8 rounds each output's weights to 1/127 of their largest, and each row of a product's input
+  // likewise. Doubles are always kept.
+  PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k,
+               Storage storage = Storage::kSame);
 
   std::int64_t outputs() const noexcept { return n_; }
   std::int64_t inputs() const noexcept { return k_; }
-  std::int64_t bytes() const noexcept { return packed_.bytes(); }
+  std::int64_t bytes() const noexcept { return packed_.bytes() + scales_.bytes() + sums_.bytes(); }
+  Storage storage() const noexcept { return storage_; }
 
   // What a product adds to a packed weight: bias [n] or nullptr, activation, residual.
   struct Epilogue {
@@ -45,10 +53,21 @@ class PackedMatrix {
  private:
   PackedGemm<T> describe(Operand a, std::int64_t m, Result c, const Epilogue& epilogue) const;
   std::int64_t panels() const;
+  std::int64_t padded_depth() const { return (k_ + 3) / 4 * 4; }  // of 8-bit weights
+  void pack_as_given(const T* weight, std::int64_t ld);
+  void pack_16_bits(const T* weight, std::int64_t ld);
+  void pack_8_bits(const T* weight, std::int64_t ld);
+  // Calls part(first panel, last panel) for all panels, on the pool if there is one.
+  template <typename Part>
+  void share_out(std::int64_t m, ThreadPool* pool, Part&& part) const;
+  void run(const PackedGemm<T>& gemm, ThreadPool* pool) const;
 
   std::int64_t n_ = 0;
   std::int64_t k_ = 0;
-  AlignedBuffer<T> packed_;
+  Storage storage_ = Storage::kSame;
+  AlignedBuffer<std::byte> packed_;
+  AlignedBuffer<float> scales_;       // kInt8: [columns of all panels]
+  AlignedBuffer<std::int32_t> sums_;  // the same, as Int8Gemm::b_sum
 };
 
 }  // namespace elbeam::kernels

@@ -25,6 +25,7 @@ attention::Source<T> attention_source(TensorReader<T>& reader, const std::string
   source.heads = shape.heads;
   source.dim = d;
   source.key_dim = shape.key_dim;
+  source.storage = reader.storage();
   if (reader.has(prefix + ".in_proj_weight")) {
     ELBEAM_CHECK(shape.key_dim == d, ErrorCode::kModel, reader.path(), ": ", prefix,
                  ".in_proj_weight: keys of width ", shape.key_dim, " do not fit queries of width ",

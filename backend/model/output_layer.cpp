@@ -44,7 +44,7 @@ void OutputLayer<T>::load_plain(TensorReader<T>& reader) {
     name = reader.has("decoder.embed_out") ? "decoder.embed_out" : "decoder.embed_tokens.weight";
   vocab_size_ = reader.extent(name, 2, 0);
   output_ = kernels::PackedMatrix<T>(reader.matrix(name, vocab_size_, dim_).data(), dim_,
-                                     vocab_size_, dim_);
+                                     vocab_size_, dim_, reader.storage());
   bias_ = reader.optional_vector("decoder.output_projection.bias", vocab_size_);
 }
 
@@ -76,7 +76,8 @@ void OutputLayer<T>::load_adaptive(TensorReader<T>& reader, const TransformerCon
         for (std::int64_t c = 0; c < width; ++c)
           turned.data()[c * dim_ + r] = tied[usize(r * width + c)];
       }
-      cluster.project = kernels::PackedMatrix<T>(turned.data(), dim_, width, dim_);
+      cluster.project =
+          kernels::PackedMatrix<T>(turned.data(), dim_, width, dim_, reader.storage());
     } else {
       cluster.project = load_linear(reader, tail + ".0", dim_);
     }

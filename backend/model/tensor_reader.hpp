@@ -3,6 +3,7 @@
 
 #include "archive/checkpoint.hpp"
 #include "base/aligned_buffer.hpp"
+#include "kernels/kernels.hpp"
 
 #include <cstdint>
 #include <deque>
@@ -25,7 +26,8 @@ struct TensorNames {
 
 struct ReaderOptions {
   TensorNames names;
-  bool half = false;  // round every number to fp16
+  bool half = false;                                   // round every number to fp16
+  kernels::Storage storage = kernels::Storage::kSame;  // of matrices that are packed
 };
 
 // A tensor that is stored in type T, aligned and row-major is used where it lies in the mapped
@@ -48,6 +50,7 @@ class TensorReader {
   // The scalar of a one-element tensor such as "encoder.version"; `otherwise` if absent.
   double scalar(const std::string& name, double otherwise) const;
 
+  kernels::Storage storage() const noexcept { return options_.storage; }
   const std::string& path() const noexcept { return checkpoint_->path(); }
 
   // Gives back the memory of the large tensors that were used where they lie, since they have been

@@ -418,6 +418,21 @@ void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& 
   }
 }
 
+kernels::Storage packed_storage(DType dtype) {
+  switch (dtype) {
+    case DType::kFp16:
+      return kernels::Storage::kHalf;
+    case DType::kBf16:
+      return kernels::Storage::kBFloat16;
+    case DType::kInt8:
+      return kernels::Storage::kInt8;
+    case DType::kFp32:
+    case DType::kFp64:
+      break;
+  }
+  return kernels::Storage::kSame;
+}
+
 // Multilingual checkpoints: which of models.<pair>.* to read.
 std::string multilingual_prefix(const archive::Checkpoint& checkpoint, const std::string& wanted) {
   std::set<std::string> pairs;
@@ -450,6 +465,7 @@ ModelFacts model_facts(const archive::Checkpoint& checkpoint, const TransformerO
   }
   ReaderOptions reading;
   reading.half = options.half;
+  reading.storage = packed_storage(options.dtype);
   reading.names.encoder_kept = config.encoder.kept_layers;
   reading.names.decoder_kept = config.decoder.kept_layers;
   if (config.multilingual)

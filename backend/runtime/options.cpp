@@ -15,6 +15,11 @@ void LoadOptions::validate() const {
                "torchscript");
   ELBEAM_CHECK(engine == Engine::kNative || device == "cpu", ErrorCode::kUsage, "--device ", device,
                " goes with the native engine, not with --engine torchscript");
+  const bool on_cpu = engine == Engine::kNative && device == "cpu";
+  ELBEAM_CHECK(
+      on_cpu || dtype == DType::kFp32 || dtype == DType::kFp64, ErrorCode::kUsage,
+      "--dtype fp16, bf16 and int8 are the native engine's on the CPU; --engine torchscript "
+      "and other devices have fp32 and fp64");
 }
 
 }  // namespace elbeam

@@ -234,6 +234,12 @@ TEST(CommandLine, ModelOptionsReachTheirFields) {
   EXPECT_EQ(load.engine, Engine::kTorchScript);
   EXPECT_EQ(load.attention, Attention::kEl);
   EXPECT_EQ(load.dtype, DType::kFp64);
+  for (const auto& [name, dtype] : {std::pair{"fp32", DType::kFp32},
+                                    {"fp16", DType::kFp16},
+                                    {"bf16", DType::kBf16},
+                                    {"int8", DType::kInt8}}) {
+    EXPECT_EQ(parsed({"--dtype", name}).load.dtype, dtype) << name;
+  }
   EXPECT_EQ(load.threads, 3);
 }
 
@@ -263,7 +269,7 @@ TEST(CommandLine, MistakesAreNamed) {
                                                            {"--threads", "-1"},
                                                            {"--distributed-rank", "1"},
                                                            {"--post-process", "foo"},
-                                                           {"--dtype", "bf16"},
+                                                           {"--dtype", "fp8"},
                                                            {"--resume"},
                                                            {"--checkpoint-shard-count", "2"},
                                                            {"--checkpoint-shard-count", "0"},

@@ -95,7 +95,10 @@ struct SearchOptions {
 
 enum class Engine { kNative, kTorchScript };
 enum class Attention { kAuto, kEl, kMha };
-enum class DType { kFp32, kFp64 };
+// kFp16, kBf16 and kInt8 round the weights of matrices (int8: by output, and what they multiply by
+// row); everything else is computed in fp32. Opt-in: other hypotheses may win where scores are
+// close.
+enum class DType { kFp32, kFp64, kFp16, kBf16, kInt8 };
 
 struct LoadOptions {
   std::string

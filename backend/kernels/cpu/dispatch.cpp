@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <string_view>
+#include <type_traits>
 
 namespace elbeam::kernels {
 
@@ -20,6 +21,9 @@ namespace isa_avx512 {
 void fill_table(KernelTable<float>& table);
 void fill_table(KernelTable<double>& table);
 }  // namespace isa_avx512
+namespace isa_vnni {
+void fill_table(KernelTable<float>& table);
+}  // namespace isa_vnni
 #endif
 
 namespace {
@@ -31,6 +35,9 @@ KernelTable<T> make_table(Isa isa) {
 #ifdef ELBEAM_X86
   if (isa == Isa::kAvx2) isa_avx2::fill_table(table);
   if (isa == Isa::kAvx512) isa_avx512::fill_table(table);
+  if constexpr (std::is_same_v<T, float>) {
+    if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512vnni")) isa_vnni::fill_table(table);
+  }
 #endif
   table.isa = isa;
   return table;

@@ -4,6 +4,10 @@
 #include "kernels/cpu/activation_body.hpp"
 #include "kernels/kernels.hpp"
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 
 // Rows of one register tile.
@@ -13,22 +17,81 @@ inline constexpr std::int64_t kTileRows = 6;
 inline constexpr std::int64_t kDepthBlock = 512;
 inline constexpr std::int64_t kChunkRows = 96;
 
+template <typename A, typename B>
+struct IsSame {
+  static constexpr bool value = false;
+};
+template <typename A>
+struct IsSame<A, A> {
+  static constexpr bool value = true;
+};
+
+// 16-bit numbers of packed weights.
+struct Half {
+  std::uint16_t bits;
+};
+struct BFloat16 {
+  std::uint16_t bits;
+};
+// One tile of rows widens them as it reads them; several tiles share blocks of this depth that were
+// widened into a buffer.
+inline constexpr std::int64_t kWidenDepth = 256;
+
+typedef std::uint32_t Words __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
+typedef std::uint16_t Shorts __attribute__((vector_size(ELBEAM_VECTOR_BYTES / 2)));
+typedef std::uint16_t UnalignedShorts
+    __attribute__((vector_size(ELBEAM_VECTOR_BYTES / 2), aligned(2), may_alias));
+
+static inline Words load_words(const void* p) {
+  return __builtin_convertvector(static_cast<Shorts>(*static_cast<const UnalignedShorts*>(p)),
+                                 Words);
+}
+
+static inline Simd<float>::Vector widen(const BFloat16* p) {
+  return reinterpret_cast<Simd<float>::Vector>(load_words(p) << 16);
+}
+
+static inline Simd<float>::Vector widen(const Half* p) {
+#ifdef __AVX512F__
+  return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#else
+  using V = Simd<float>::Vector;
+  const Words bits = load_words(p);
+  const Words magnitude = (bits & 0x7fffU) << 13;
+  const V smallest = reinterpret_cast<V>(Words{} + (113U << 23));  // of fp16's normal numbers
+  const V subnormal = reinterpret_cast<V>(magnitude + (113U << 23)) - smallest;
+  const V normal = reinterpret_cast<V>(magnitude + (112U << 23));
+  const V special = reinterpret_cast<V>(magnitude | (255U << 23));  // inf, NaN
+  V value = magnitude < (1U << 23) ? subnormal : normal;
+  value = magnitude >= (31U << 23) ? special : value;
+  return reinterpret_cast<V>(reinterpret_cast<Words>(value) | (bits & 0x8000U) << 16);
+#endif
+}
+
+static inline Simd<float>::Vector widen(const float* p) { return Simd<float>::load(p); }
+static inline Simd<double>::Vector widen(const double* p) { return Simd<double>::load(p); }
+
+template <typename Stored>
+static inline void widen_block(const Stored* from, std::int64_t count, float* to) {
+  for (std::int64_t i = 0; i < count; i += Simd<float>::kLanes)
+    Simd<float>::store(to + i, widen(from + i));
+}
+
 // acc[r][v] += sum over k of a[r][k] * b[k][v], all accumulators in registers. kLines cache lines
 // from `ahead` on are fetched into the cache in each round, for whoever comes next.
-template <typename T, int kRows, int kVectors, int kLines = 0>
-static inline void multiply_tile(std::int64_t depth, const T* a, std::int64_t lda, const T* b,
+template <typename T, int kRows, int kVectors, int kLines = 0, typename Stored = T>
+static inline void multiply_tile(std::int64_t depth, const T* a, std::int64_t lda, const Stored* b,
                                  std::int64_t ldb, typename Simd<T>::Vector (&acc)[kRows][kVectors],
-                                 const T* ahead = nullptr) {
+                                 const char* ahead = nullptr) {
   using S = Simd<T>;
-  constexpr std::int64_t kLine = 64 / static_cast<std::int64_t>(sizeof(T));
   for (std::int64_t k = 0; k < depth; ++k) {
 #pragma GCC unroll 4
     for (int line = 0; line < kLines; ++line) {
-      __builtin_prefetch(ahead + (k * kLines + line) * kLine, 0, 2);
+      __builtin_prefetch(ahead + (k * kLines + line) * 64, 0, 2);
     }
     typename S::Vector column[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) column[v] = S::load(b + k * ldb + v * S::kLanes);
+    for (int v = 0; v < kVectors; ++v) column[v] = widen(b + k * ldb + v * S::kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       const typename S::Vector value = S::broadcast(a[r * lda + k]);
@@ -62,20 +125,20 @@ static inline void finish_vector(const PackedGemm<T>& g, std::int64_t row, std::
 }
 
 // One block of one panel.
-template <typename T>
+template <typename T, typename Stored = T>
 struct PanelBlock {
   const T* a = nullptr;  // row 0, first column of the block
-  const T* b = nullptr;
+  const Stored* b = nullptr;
   std::int64_t depth = 0;
   std::int64_t column = 0;  // of C
   bool first = true, last = true;
-  const T* ahead = nullptr;  // what to fetch meanwhile, `lines` cache lines a round; or nullptr
+  const char* ahead = nullptr;  // what to fetch meanwhile, `lines` cache lines a round
   int lines = 0;
 };
 
-template <typename T, int kRows, int kLines>
-static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T>& block, std::int64_t row,
-                              T* partial) {
+template <typename T, int kRows, int kLines, typename Stored>
+static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T, Stored>& block,
+                              std::int64_t row, T* partial) {
   using S = Simd<T>;
   constexpr int kVectors = ELBEAM_PANEL_VECTORS;
   constexpr std::int64_t kWidth = kVectors * S::kLanes;
@@ -85,8 +148,8 @@ static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T>& block
       for (int v = 0; v < kVectors; ++v) acc[r][v] = S::load(partial + r * kWidth + v * S::kLanes);
     }
   }
-  multiply_tile<T, kRows, kVectors, kLines>(block.depth, block.a + row * g.lda, g.lda, block.b,
-                                            kWidth, acc, block.ahead);
+  multiply_tile<T, kRows, kVectors, kLines, Stored>(block.depth, block.a + row * g.lda, g.lda,
+                                                    block.b, kWidth, acc, block.ahead);
   for (int r = 0; r < kRows; ++r) {
     for (int v = 0; v < kVectors; ++v) {
       const std::int64_t column = block.column + v * S::kLanes;
@@ -99,9 +162,10 @@ static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T>& block
   }
 }
 
-template <typename T, int kRows>
-static void block_rows(const PackedGemm<T>& g, const PanelBlock<T>& block, std::int64_t row,
+template <typename T, int kRows, typename Stored>
+static void block_rows(const PackedGemm<T>& g, const PanelBlock<T, Stored>& block, std::int64_t row,
                        T* partial) {
+  if constexpr (!IsSame<T, Stored>::value) return block_tile<T, kRows, 0>(g, block, row, partial);
   switch (block.lines) {
     case 0:
       block_tile<T, kRows, 0>(g, block, row, partial);
@@ -115,9 +179,9 @@ static void block_rows(const PackedGemm<T>& g, const PanelBlock<T>& block, std::
   }
 }
 
-template <typename T>
-static void block_any_rows(const PackedGemm<T>& g, const PanelBlock<T>& block, std::int64_t row,
-                           std::int64_t rows, T* partial) {
+template <typename T, typename Stored>
+static void block_any_rows(const PackedGemm<T>& g, const PanelBlock<T, Stored>& block,
+                           std::int64_t row, std::int64_t rows, T* partial) {
   switch (rows) {
     case 6:
       block_rows<T, 6>(g, block, row, partial);
@@ -141,45 +205,66 @@ static void block_any_rows(const PackedGemm<T>& g, const PanelBlock<T>& block, s
 }
 
 // Rows [row, row + rows) of one panel, at most kChunkRows; tiles of about equal height, since a low
-// one spends its time on loading the panel.
-template <typename T>
+// one spends its time on loading the panel. `B` is T where blocks are widened first.
+template <typename T, typename Stored, typename B>
 static void packed_chunk(const PackedGemm<T>& g, std::int64_t panel, std::int64_t row,
                          std::int64_t rows) {
   constexpr std::int64_t kWidth = ELBEAM_PANEL_VECTORS * Simd<T>::kLanes;
-  constexpr std::int64_t kPanelLines = kWidth * static_cast<std::int64_t>(sizeof(T)) / 64;
+  constexpr std::int64_t kPanelLines = kWidth * static_cast<std::int64_t>(sizeof(Stored)) / 64;
+  constexpr bool kWidened = !IsSame<B, Stored>::value;
+  constexpr std::int64_t kBlock = kWidened ? kWidenDepth : kDepthBlock;
   alignas(64) T partial[kChunkRows * kWidth];
-  const T* b = g.packed + panel * kWidth * g.k;
+  alignas(64) T widened[kWidened ? kWidenDepth * kWidth : 1];
+  const Stored* b = static_cast<const Stored*>(g.packed) + panel * kWidth * g.k;
   const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   // With a few tiles the block is read from memory by the first one, and the others compute
-  // while memory idles: they fetch the block that follows. More tiles hide it anyway.
+  // while memory idles: they fetch the block that follows. One tile is bound by memory throughout.
   const bool fetch = tiles >= 2 && rows == g.m;
   const std::int64_t lines = (kPanelLines + tiles - 1) / tiles;
-  for (std::int64_t k = 0; k < g.k; k += kDepthBlock) {
-    PanelBlock<T> block;
+  for (std::int64_t k = 0; k < g.k; k += kBlock) {
+    PanelBlock<T, B> block;
     block.a = g.a + k;
-    block.b = b + k * kWidth;
-    block.depth = g.k - k < kDepthBlock ? g.k - k : kDepthBlock;
+    block.depth = g.k - k < kBlock ? g.k - k : kBlock;
     block.column = panel * kWidth;
     block.first = k == 0;
     block.last = k + block.depth == g.k;
-    const T* next = block.b + block.depth * kWidth;
+    if constexpr (kWidened) {
+      widen_block(b + k * kWidth, block.depth * kWidth, widened);
+      block.b = widened;
+    } else {
+      block.b = b + k * kWidth;
+    }
+    const char* next = reinterpret_cast<const char*>(b + (k + block.depth) * kWidth);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t first = rows * tile / tiles;
       block.lines = fetch && tile * lines < kPanelLines ? static_cast<int>(lines) : 0;
-      block.ahead = next + tile * lines * block.depth * (64 / static_cast<std::int64_t>(sizeof(T)));
+      block.ahead = next + tile * lines * block.depth * 64;
       block_any_rows(g, block, row + first, rows * (tile + 1) / tiles - first,
                      partial + first * kWidth);
     }
   }
 }
 
-template <typename T>
-static void gemm_packed(const PackedGemm<T>& g, std::int64_t begin, std::int64_t end) {
+template <typename T, typename Stored>
+static void gemm_stored(const PackedGemm<T>& g, std::int64_t begin, std::int64_t end) {
   for (std::int64_t panel = begin; panel < end; ++panel) {
+    if (g.m <= kTileRows) {
+      packed_chunk<T, Stored, Stored>(g, panel, 0, g.m);
+      continue;
+    }
     for (std::int64_t row = 0; row < g.m; row += kChunkRows) {
-      packed_chunk(g, panel, row, g.m - row < kChunkRows ? g.m - row : kChunkRows);
+      packed_chunk<T, Stored, T>(g, panel, row, g.m - row < kChunkRows ? g.m - row : kChunkRows);
     }
   }
+}
+
+template <typename T>
+static void gemm_packed(const PackedGemm<T>& g, std::int64_t begin, std::int64_t end) {
+  if constexpr (IsSame<T, float>::value) {
+    if (g.storage == Storage::kHalf) return gemm_stored<T, Half>(g, begin, end);
+    if (g.storage == Storage::kBFloat16) return gemm_stored<T, BFloat16>(g, begin, end);
+  }
+  gemm_stored<T, T>(g, begin, end);
 }
 
 template <typename T>

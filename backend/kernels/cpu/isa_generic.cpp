@@ -1,6 +1,7 @@
 // The kernels for one instruction set; see simd.hpp.
 #define ELBEAM_ISA_NAMESPACE isa_generic
 #define ELBEAM_VECTOR_BYTES 16
+#define ELBEAM_INT8_DOT 0
 #define ELBEAM_PANEL_VECTORS 2
 
 #include "kernels/cpu/isa_tables.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "kernels/cpu/gemm_body.hpp"
+#include "kernels/cpu/int8_body.hpp"
 #include "kernels/cpu/row_body.hpp"
 #include "kernels/kernels.hpp"
 
@@ -23,7 +24,11 @@ static void fill(KernelTable<T>& table) {
 
 void fill_table(KernelTable<float>& table);
 void fill_table(KernelTable<double>& table);
-void fill_table(KernelTable<float>& table) { fill(table); }
+void fill_table(KernelTable<float>& table) {
+  fill(table);
+  table.multiply_int8 = multiply_int8;
+  table.quantize_row = quantize_row;
+}
 void fill_table(KernelTable<double>& table) { fill(table); }
 
 }  // namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE

@@ -53,7 +53,7 @@ class StepModel(abc.ABC):
 
 class Generator:
     """A loaded model. The parameters of `load` besides the model's path: engine ("native",
-    "torchscript"), attention ("auto", "el", "mha"), dtype ("fp32", "fp64"), threads (0: all)."""
+    "torchscript"), attention ("auto", "el", "mha"), dtype ("fp32", "fp64", "fp16", "bf16", "int8"), threads (0: all)."""
 
     def __init__(self, path, *, data=None, source=None, target=None, **load):
         """path: fairseq checkpoint or elbeam archive. data: folder of dict.<source>.txt and

@@ -1,0 +1,143 @@
+// Products of 8-bit integers of one instruction set. See simd.hpp for the rules of these files.
+#pragma once
+
+#include "kernels/cpu/gemm_body.hpp"
+#include "kernels/kernels.hpp"
+
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
+namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
+
+typedef std::int32_t Sums __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
+typedef std::int32_t UnalignedSums
+    __attribute__((vector_size(ELBEAM_VECTOR_BYTES), aligned(1), may_alias));
+inline constexpr std::int64_t kSumLanes = ELBEAM_VECTOR_BYTES / 4;
+
+static inline Sums load_sums(const void* p) { return *static_cast<const UnalignedSums*>(p); }
+
+// Four unsigned bytes of A in each lane, in the form that add_dot wants them.
+struct Quad {
+  Sums even, odd;
+};
+
+static inline Sums multiply_pairs(Sums x, Sums y) {
+#if ELBEAM_VECTOR_BYTES == 64
+  return reinterpret_cast<Sums>(
+      _mm512_madd_epi16(reinterpret_cast<__m512i>(x), reinterpret_cast<__m512i>(y)));
+#elif ELBEAM_VECTOR_BYTES == 32
+  return reinterpret_cast<Sums>(
+      _mm256_madd_epi16(reinterpret_cast<__m256i>(x), reinterpret_cast<__m256i>(y)));
+#elif defined(__SSE2__)
+  return reinterpret_cast<Sums>(
+      _mm_madd_epi16(reinterpret_cast<__m128i>(x), reinterpret_cast<__m128i>(y)));
+#else
+  return ((x << 16) >> 16) * ((y << 16) >> 16) + (x >> 16) * (y >> 16);
+#endif
+}
+
+static inline Quad spread_quad(const std::uint8_t* a) {
+  std::uint32_t bits = 0;
+  __builtin_memcpy(&bits, a, 4);
+  Quad quad{};
+  quad.even = Sums{} + static_cast<std::int32_t>(bits & 0x00ff00ffU);
+  quad.odd = Sums{} + static_cast<std::int32_t>((bits >> 8) & 0x00ff00ffU);
+  return quad;
+}
+
+// sum + the products of four unsigned bytes of A and four signed bytes of B, in each lane. Exact:
+// 16-bit products of pairs, since the 8-bit instruction of AVX2 saturates.
+static inline Sums add_dot(Sums sum, const Quad& a, Sums b) {
+#if ELBEAM_INT8_DOT
+  const auto left = reinterpret_cast<__m512i>(a.even | (a.odd << 8));
+  return reinterpret_cast<Sums>(
+      _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), left, reinterpret_cast<__m512i>(b)));
+#else
+  typedef std::int16_t Pairs __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
+  const auto bytes = reinterpret_cast<Pairs>(b);
+  const auto even = reinterpret_cast<Sums>((bytes << 8) >> 8);
+  const auto odd = reinterpret_cast<Sums>(bytes >> 8);
+  return sum + multiply_pairs(a.even, even) + multiply_pairs(a.odd, odd);
+#endif
+}
+
+template <int kRows>
+static void int8_rows(const Int8Gemm& g, std::int64_t row, std::int64_t panel) {
+  constexpr int kVectors = ELBEAM_PANEL_VECTORS;
+  constexpr std::int64_t kWidth = kVectors * kSumLanes;
+  Sums acc[kRows][kVectors] = {};
+  const std::int8_t* b = g.packed + panel * kWidth * g.k;
+  const std::uint8_t* a = g.a + row * g.k;
+  for (std::int64_t k = 0; k < g.k; k += 4) {
+    Sums column[kVectors];
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) column[v] = load_sums(b + k * kWidth + v * 4 * kSumLanes);
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+      const Quad quad = spread_quad(a + r * g.k + k);
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) acc[r][v] = add_dot(acc[r][v], quad, column[v]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r) {
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t column = panel * kWidth + v * kSumLanes;
+      if (column >= g.out.n) break;
+      const Sums exact = acc[r][v] - load_sums(g.b_sum + column);
+      const auto value = __builtin_convertvector(exact, Simd<float>::Vector) *
+                         Simd<float>::load(g.b_scale + column) * g.a_scale[row + r];
+      finish_vector(g.out, row + r, column, value);
+    }
+  }
+}
+
+static void multiply_int8(const Int8Gemm& g, std::int64_t begin, std::int64_t end) {
+  const std::int64_t m = g.out.m;
+  const std::int64_t tiles = (m + kTileRows - 1) / kTileRows;
+  for (std::int64_t panel = begin; panel < end; ++panel) {
+    for (std::int64_t tile = 0; tile < tiles; ++tile) {
+      const std::int64_t row = m * tile / tiles;
+      switch (m * (tile + 1) / tiles - row) {
+        case 6:
+          int8_rows<6>(g, row, panel);
+          break;
+        case 5:
+          int8_rows<5>(g, row, panel);
+          break;
+        case 4:
+          int8_rows<4>(g, row, panel);
+          break;
+        case 3:
+          int8_rows<3>(g, row, panel);
+          break;
+        case 2:
+          int8_rows<2>(g, row, panel);
+          break;
+        default:
+          int8_rows<1>(g, row, panel);
+          break;
+      }
+    }
+  }
+}
+
+static void quantize_row(const float* x, std::int64_t n, std::uint8_t* a, float* scale) {
+  float highest = 0.0F;
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float magnitude = __builtin_fabsf(x[i]);
+    highest = magnitude > highest ? magnitude : highest;
+  }
+  *scale = highest / 127.0F;
+  const float factor = highest > 0.0F ? 127.0F / highest : 0.0F;
+  for (std::int64_t i = 0; i < n; ++i) {
+    // Adding 1.5 * 2^23 rounds to the nearest integer, which the low bits then hold.
+    const float shifted = x[i] * factor + 12582912.0F;
+    std::uint32_t bits = 0;
+    __builtin_memcpy(&bits, &shifted, 4);
+    a[i] = static_cast<std::uint8_t>(bits + 128U);
+  }
+  for (std::int64_t i = n; i % 4 != 0; ++i) a[i] = 128;
+}
+
+}  // namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE
