@@ -28,7 +28,7 @@ class DeviceArray {
   ~DeviceArray() {
     for (std::int64_t i = 0; i < kGuard; ++i) {
       EXPECT_EQ(memory_[i], 0xff) << "written before the array";
-      EXPECT_EQ(memory_[kGuard + bytes() + i], 0xff) << "written behind the array";
+      EXPECT_EQ((memory_ + kGuard + bytes())[i], 0xff) << "written behind the array";
     }
     emulated::release(memory_);
   }
