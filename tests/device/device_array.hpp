@@ -19,10 +19,9 @@ class DeviceArray {
  public:
   explicit DeviceArray(std::size_t count)
       : count_(count),
-        memory_(static_cast<unsigned char*>(
-            emulated::allocate(static_cast<std::size_t>(bytes() + 2 * kGuard)))) {}
+        memory_(static_cast<unsigned char*>(emulated::allocate(bytes() + 2 * kGuard))) {}
   explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
-    if (!host.empty()) std::memcpy(data(), host.data(), bytes());
+    if (!host.empty()) std::memcpy(data(), host.data(), count_ * sizeof(T));
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
