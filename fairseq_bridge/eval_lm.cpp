@@ -12,6 +12,7 @@
 #include "fairseq_bridge/output_file.hpp"
 #include "fairseq_bridge/progress_bar.hpp"
 #include "fairseq_bridge/run_tool.hpp"
+#include "fairseq_bridge/task.hpp"
 #include "text/python_format.hpp"
 
 #include <algorithm>
@@ -160,6 +161,7 @@ void evaluate(const EvalLmOptions& options) {
   const auto [dictionary_path, dictionary] =
       load_language_model_dictionary(options.data, load.model_path);
   load.target_dictionary_path = dictionary_path;
+  warn_of_rounded_weights(load.dtype, kLogger);
   fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
   const Generator generator(load);
   fairseq_log(

@@ -83,9 +83,7 @@ class CommandLine(unittest.TestCase):
         self.assert_fails(
             2, run("d", "--path", "m", "--resume"), "--resume is not supported yet"
         )
-        self.assert_fails(
-            2, run("d", "--path", "m", "--dtype", "bf16"), "--dtype bf16 is not supported yet"
-        )
+        self.assert_fails(2, run("d", "--path", "m", "--dtype", "int4"), "--dtype")
         self.assert_fails(2, run("d", "--path", "m", "--beam", "0"), "--beam")
 
     def test_missing_device_exits_4(self):
@@ -232,6 +230,14 @@ class Decoding(unittest.TestCase):
         stats = json.loads(path.read_text())
         self.assertGreater(stats["sentences"], 0)
         self.assertEqual(stats["engine"], "native")
+
+    def test_rounded_weights_are_announced(self):
+        short = ("--max-source-positions", "6", "--skip-invalid-size-inputs-valid-test", "--quiet")
+        for dtype, announced in (("fp32", False), ("fp64", False), ("bf16", True), ("int8", True)):
+            result = run(*self.COMMON, *short, "--dtype", dtype)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(f"--dtype {dtype} rounds the weights" in result.stderr, announced)
+            self.assertIn("BLEU4", result.stdout)
 
     @unittest.skipIf(SANITIZED, "a sanitizer's shadow memory does not fit under an address limit")
     def test_too_little_memory_exits_4(self):
