@@ -47,12 +47,12 @@ class DeviceArray {
   unsigned char* memory_;
 };
 
-// Normal numbers, rounded to T.
+// Normal numbers, rounded to T; a deviation of 0 is allowed.
 template <typename T>
 std::vector<T> random_numbers(std::mt19937& random, std::size_t count, float deviation = 1.0F) {
-  std::normal_distribution<float> normal(0.0F, deviation);
+  std::normal_distribution<float> normal(0.0F, 1.0F);
   std::vector<T> numbers(count);
-  for (T& number : numbers) number = from_float<T>(normal(random));
+  for (T& number : numbers) number = from_float<T>(deviation * normal(random));
   return numbers;
 }
 
