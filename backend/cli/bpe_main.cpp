@@ -2,11 +2,10 @@
 #include <elbeam/generator.hpp>
 
 #include "base/check.hpp"
+#include "cli/command_line.hpp"
 #include "fairseq_bridge/line_reader.hpp"
 #include "fairseq_bridge/run_tool.hpp"
 #include "text/bpe.hpp"
-
-#include <boost/program_options.hpp>
 
 #include <sstream>
 
@@ -44,20 +43,7 @@ po::options_description flags(Options& o) {
 
 Options parse(const std::vector<std::string>& arguments) {
   Options options;
-  const po::options_description known = flags(options);
-  po::variables_map values;
-  try {
-    namespace style = po::command_line_style;
-    po::store(po::command_line_parser(arguments)
-                  .options(known)
-                  .style(style::unix_style & ~style::allow_guessing)
-                  .positional({})
-                  .run(),
-              values);
-    po::notify(values);
-  } catch (const po::error& error) {
-    elbeam::fail(elbeam::ErrorCode::kUsage, error.what());
-  }
+  elbeam::cli::parse_flags(arguments, flags(options));
   ELBEAM_CHECK(options.help || options.version || !options.bpe.name.empty(),
                elbeam::ErrorCode::kUsage, "--bpe NAME is missing");
   return options;

@@ -1,12 +1,11 @@
 // elbeam-report: scores and texts of systems as one HTML page. See --help.
 #include "base/check.hpp"
+#include "cli/command_line.hpp"
 #include "cli/report_payload.hpp"
 #include "cli/score_options.hpp"
 #include "fairseq_bridge/run_tool.hpp"
 #include "report_page.hpp"
 #include "text/python_string.hpp"
-
-#include <boost/program_options.hpp>
 
 #include <cerrno>
 #include <cstring>
@@ -96,22 +95,8 @@ std::string page_of(const ReportOptions& options) {
 
 void run(const std::vector<std::string>& arguments) {
   ReportOptions options;
-  const po::options_description known = flags(options);
   std::vector<std::string> others;
-  try {
-    namespace style = po::command_line_style;
-    const auto parsed = po::command_line_parser(arguments)
-                            .options(known)
-                            .style(style::unix_style & ~style::allow_guessing)
-                            .allow_unregistered()
-                            .run();
-    others = po::collect_unrecognized(parsed.options, po::include_positional);
-    po::variables_map values;
-    po::store(parsed, values);
-    po::notify(values);
-  } catch (const po::error& error) {
-    elbeam::fail(ErrorCode::kUsage, error.what());
-  }
+  elbeam::cli::parse_known_flags(arguments, flags(options), others);
   for (const std::string& one : others) {
     if (one == "--help" || one == "-h") return elbeam::fairseq::print_text(help());
   }

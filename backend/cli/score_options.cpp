@@ -1,8 +1,7 @@
 #include "cli/score_options.hpp"
 
 #include "base/check.hpp"
-
-#include <boost/program_options.hpp>
+#include "cli/command_line.hpp"
 
 #include <sstream>
 
@@ -156,19 +155,7 @@ ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
   Raw raw;
   po::options_description all;
   all.add(general_flags(raw)).add(resampling_flags(raw)).add(metric_flags(raw));
-  po::variables_map values;
-  try {
-    namespace style = po::command_line_style;
-    po::store(po::command_line_parser(arguments)
-                  .options(all)
-                  .style(style::unix_style & ~style::allow_guessing)
-                  .positional({})
-                  .run(),
-              values);
-    po::notify(values);
-  } catch (const po::error& error) {
-    fail(ErrorCode::kUsage, error.what());
-  }
+  const po::variables_map values = parse_flags(arguments, all);
   ScoreOptions& options = raw.options;
   if (options.help) return options;
   options.metric_names = split_list(raw.metrics);

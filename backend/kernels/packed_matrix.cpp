@@ -1,9 +1,9 @@
 #include "kernels/packed_matrix.hpp"
 
 #include "base/check.hpp"
+#include "kernels/core/element.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -17,38 +17,7 @@ constexpr std::int64_t kMinTaskWork = 64 * 1024;
 // 8-bit products of deeper matrices could overflow their 32-bit sums (255 * 127 * 65536 < 2^31).
 constexpr std::int64_t kMaxInt8Depth = 65536;
 
-// The nearest fp16 number, ties to even.
-std::uint16_t to_half(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const auto sign = static_cast<std::uint16_t>((bits >> 16) & 0x8000U);
-  const float magnitude = std::fabs(value);
-  if (!(magnitude < 65520.0F)) {  // rounds to infinity; or NaN
-    return static_cast<std::uint16_t>(sign | (std::isnan(value) ? 0x7e00U : 0x7c00U));
-  }
-  if (magnitude < 0x1p-14F) {  // steps of 2^-24: adding 1/2 leaves them in the lowest bits
-    const float shifted = magnitude + 0.5F;
-    return static_cast<std::uint16_t>(sign | (std::bit_cast<std::uint32_t>(shifted) - 0x3f000000U));
-  }
-  const std::uint32_t positive = bits & 0x7fffffffU;
-  const std::uint32_t rounded = positive + 0xfffU + ((positive >> 13) & 1U);
-  return static_cast<std::uint16_t>(sign | ((rounded - (112U << 23)) >> 13));
-}
-
-std::uint16_t to_bfloat16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if (std::isnan(value)) return static_cast<std::uint16_t>((bits >> 16) | 0x40U);
-  return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
-}
-
-// Whether fp16 holds the number: 11 significant bits from 2^-14 on, multiples of 2^-24 below.
-bool is_half(float value) {
-  const float magnitude = std::fabs(value);
-  if (magnitude >= 0x1p-14F) {
-    return magnitude <= 65504.0F && (std::bit_cast<std::uint32_t>(value) & 0x1fffU) == 0;
-  }
-  const float steps = magnitude * 0x1p24F;
-  return steps == std::floor(steps);
-}
+bool is_half(float value) { return to_float(from_float<Half>(value)) == value; }
 
 template <typename T>
 bool all_half(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k) {
@@ -99,8 +68,9 @@ void PackedMatrix<T>::pack_16_bits(const T* weight, std::int64_t ld) {
   for (std::int64_t first = 0; first < n_; first += width) {
     table.pack_panels(weight + first * ld, ld, std::min(width, n_ - first), k_, panel.data());
     for (const T value : panel) {
-      *out++ = storage_ == Storage::kHalf ? to_half(static_cast<float>(value))
-                                          : to_bfloat16(static_cast<float>(value));
+      const auto number = static_cast<float>(value);
+      *out++ = storage_ == Storage::kHalf ? from_float<Half>(number).bits
+                                          : from_float<BFloat16>(number).bits;
     }
   }
 }

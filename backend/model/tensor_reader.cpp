@@ -1,6 +1,7 @@
 #include "model/tensor_reader.hpp"
 
 #include "base/check.hpp"
+#include "kernels/core/element.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -24,23 +25,16 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return text + "]";
 }
 
-float half_to_float(std::uint16_t bits) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(bits >> 15) << 31;
-  const std::uint32_t exponent = (bits >> 10) & 31U;
-  const std::uint32_t mantissa = bits & 1023U;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7f800000U | (mantissa << 13));
-  if (exponent != 0)
-    return std::bit_cast<float>(sign | ((exponent + 112U) << 23) | (mantissa << 13));
-  const float value =
-      static_cast<float>(mantissa) * 5.9604644775390625e-8F;  // subnormal: 2^-24 steps
-  return sign != 0 ? -value : value;
+template <typename Stored>
+Stored load_raw(const std::byte* p) {
+  Stored value{};
+  std::memcpy(&value, p, sizeof(value));
+  return value;
 }
 
 template <typename Stored>
 double load_as(const std::byte* p) {
-  Stored value{};
-  std::memcpy(&value, p, sizeof(value));
-  return static_cast<double>(value);
+  return static_cast<double>(load_raw<Stored>(p));
 }
 
 // fp32 and narrower fit a double exactly, so the way through it loses nothing.
@@ -50,16 +44,10 @@ double load_element(TensorType type, const std::byte* p) {
       return load_as<float>(p);
     case TensorType::kFloat64:
       return load_as<double>(p);
-    case TensorType::kFloat16: {
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, p, sizeof(bits));
-      return static_cast<double>(half_to_float(bits));
-    }
-    case TensorType::kBFloat16: {
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, p, sizeof(bits));
-      return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
-    }
+    case TensorType::kFloat16:
+      return static_cast<double>(kernels::to_float(load_raw<kernels::Half>(p)));
+    case TensorType::kBFloat16:
+      return static_cast<double>(kernels::to_float(load_raw<kernels::BFloat16>(p)));
     case TensorType::kInt64:
       return load_as<std::int64_t>(p);
     case TensorType::kInt32:
@@ -80,16 +68,10 @@ constexpr TensorType native_type() {
   return std::is_same_v<T, float> ? TensorType::kFloat32 : TensorType::kFloat64;
 }
 
-// The nearest fp16 number, ties to even, as torch's tensor.half() gives it.
+// What torch's tensor.half() makes of a number: fp64 goes through fp32 there too.
 double round_to_half(double value) {
-  constexpr double kLargest = 65504.0;
-  const double magnitude = std::fabs(value);
-  if (!(magnitude > 0.0) || std::isinf(value)) return value;  // also NaN
-  // 11 significant bits, fewer below 2^-14, where steps are 2^-24.
-  const double step = std::ldexp(1.0, std::max(std::ilogb(magnitude) - 10, -24));
-  const double rounded = std::nearbyint(magnitude / step) * step;
-  const double limited = rounded > kLargest ? HUGE_VAL : rounded;
-  return std::copysign(limited, value);
+  const auto half = kernels::from_float<kernels::Half>(static_cast<float>(value));
+  return static_cast<double>(kernels::to_float(half));
 }
 
 template <typename T>
