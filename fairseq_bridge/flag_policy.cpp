@@ -37,7 +37,7 @@ constexpr FlagPolicy kPolicies[] = {
     {"--suppress", kYes, kDefault, "",
      "FILE of sequences of target words, one a line, that may not be generated"},
     {"--threads", kYes, kDefault, "", "threads; 0: as many as the process may use"},
-    {"--workers", kYes, kDefault, "", "batches decoded at a time, each with --threads threads [1]"},
+    {"--workers", kYes, kDefault, "", "batches decoded at a time, each with --threads threads"},
     {"--version", kYes, kDefault, "", "version of elbeam"},
     // model and data
     {"--path", kYes, kDefault, "", "fairseq checkpoint or exported archive; several joined by ':'"},
