@@ -14,34 +14,44 @@
 
 namespace elbeam::kernels {
 
+inline constexpr std::int64_t kGuardBytes = 256;
+
+// Whether every access is watched, which is slow, and finds races under any schedule: one is
+// enough.
+#if defined(ELBEAM_TRACED)
+inline constexpr bool kTraced = true;
+#else
+inline constexpr bool kTraced = false;
+#endif
+
 template <typename T>
 class DeviceArray {
  public:
   explicit DeviceArray(std::size_t count)
       : count_(count),
-        memory_(static_cast<unsigned char*>(emulated::allocate(bytes() + 2 * kGuard))) {}
+        memory_(static_cast<unsigned char*>(emulated::allocate(bytes() + 2 * kGuardBytes))) {}
   explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
     if (!host.empty()) std::memcpy(data(), host.data(), count_ * sizeof(T));
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
   ~DeviceArray() {
-    for (std::int64_t i = 0; i < kGuard; ++i) {
+    for (std::int64_t i = 0; i < kGuardBytes; ++i) {
       EXPECT_EQ(memory_[i], 0xff) << "written before the array";
-      EXPECT_EQ((memory_ + kGuard + bytes())[i], 0xff) << "written behind the array";
+      EXPECT_EQ((memory_ + kGuardBytes + bytes())[i], 0xff) << "written behind the array";
     }
     emulated::release(memory_);
   }
 
-  T* data() { return reinterpret_cast<T*>(memory_ + kGuard); }
+  T* data() { return reinterpret_cast<T*>(memory_ + kGuardBytes); }
   std::vector<T> host() const {
     std::vector<T> copy(count_);
-    if (count_ > 0) std::memcpy(copy.data(), memory_ + kGuard, static_cast<std::size_t>(bytes()));
+    if (count_ > 0)
+      std::memcpy(copy.data(), memory_ + kGuardBytes, static_cast<std::size_t>(bytes()));
     return copy;
   }
 
  private:
-  static constexpr std::int64_t kGuard = 256;
   std::int64_t bytes() const { return static_cast<std::int64_t>(count_ * sizeof(T)); }
   std::size_t count_;
   unsigned char* memory_;

@@ -357,6 +357,7 @@ const Warp& meet(int operation, std::uint64_t value) {
     }
     warp.arrived = 0;
     ++warp.operations;
+    if (operation == kWarpBarrier) ++warp.barriers;
   }
   to_scheduler();
   return warp;
@@ -365,11 +366,8 @@ const Warp& meet(int operation, std::uint64_t value) {
 void copy_async(void* to, const void* from) {
   check_aligned(to, 16);
   check_aligned(from, 16);
-  if (machine.trace.access != nullptr) {
-    auto* where = static_cast<char*>(__builtin_return_address(0));
-    machine.trace.access(from, 16, false, where);
-    machine.trace.access(to, 16, true, where + 1);
-  }
+  if (machine.trace.copy_starts != nullptr)
+    machine.trace.copy_starts(to, from, __builtin_return_address(0));
   machine.current->pending.push_back({to, from});
   ++machine.current->open;
 }
@@ -386,8 +384,11 @@ void wait_copies(std::size_t pending) {
     arrived += fiber.groups.front();
     fiber.groups.erase(fiber.groups.begin());
   }
-  for (std::size_t i = 0; i < arrived; ++i)
-    std::memcpy(fiber.pending[i].to, fiber.pending[i].from, 16);
+  for (std::size_t i = 0; i < arrived; ++i) {
+    const PendingCopy& copy = fiber.pending[i];
+    std::memcpy(copy.to, copy.from, 16);
+    if (machine.trace.copy_arrives != nullptr) machine.trace.copy_arrives(copy.to, copy.from);
+  }
   fiber.pending.erase(fiber.pending.begin(),
                       fiber.pending.begin() + static_cast<std::ptrdiff_t>(arrived));
 }

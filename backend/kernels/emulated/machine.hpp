@@ -70,16 +70,20 @@ struct Warp {
   unsigned ready = 0;
   unsigned arrived = 0;
   int live = 0;
-  std::uint64_t operations = 0;  // that all lanes have passed: what the tracer orders accesses by
+  std::uint64_t operations = 0;  // that all lanes have passed
+  std::uint64_t barriers = 0;    // those of them that order memory: a shuffle or a vote does not
   std::uint64_t left[32] = {};   // by the lanes that have arrived
   std::uint64_t slots[32] = {};  // what every lane left at the operation that has just met
 };
 
+// For who watches the kernels: tests/device/trace. The accesses themselves are seen by the
+// instrumentation of the compiler, all but those of copy_async().
 struct TraceHooks {
   void (*begin_launch)();
   void (*begin_block)();
   void (*end_block)();
-  void (*access)(const void* address, std::size_t bytes, bool writes, void* where);
+  void (*copy_starts)(void* to, const void* from, void* where);
+  void (*copy_arrives)(void* to, const void* from);  // at the wait of the thread that started it
 };
 
 struct Machine {
