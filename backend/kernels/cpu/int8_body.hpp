@@ -17,11 +17,6 @@ inline constexpr std::int64_t kSumLanes = ELBEAM_VECTOR_BYTES / 4;
 
 static inline Sums load_sums(const void* p) { return *static_cast<const UnalignedSums*>(p); }
 
-// Four unsigned bytes of A in each lane, in the form that add_dot wants them.
-struct Quad {
-  Sums even, odd;
-};
-
 static inline Sums multiply_pairs(Sums x, Sums y) {
 #if ELBEAM_VECTOR_BYTES == 64
   return reinterpret_cast<Sums>(
@@ -37,12 +32,28 @@ static inline Sums multiply_pairs(Sums x, Sums y) {
 #endif
 }
 
+// Four unsigned bytes of A in each lane, in the form that add_dot wants them: as they are for the
+// instruction that takes them so, else bytes 0 and 2 apart from bytes 1 and 3.
+#if ELBEAM_INT8_DOT
+struct Quad {
+  Sums bytes;
+};
+#else
+struct Quad {
+  Sums even, odd;
+};
+#endif
+
 static inline Quad spread_quad(const std::uint8_t* a) {
   std::uint32_t bits = 0;
   __builtin_memcpy(&bits, a, 4);
   Quad quad{};
+#if ELBEAM_INT8_DOT
+  quad.bytes = Sums{} + static_cast<std::int32_t>(bits);
+#else
   quad.even = Sums{} + static_cast<std::int32_t>(bits & 0x00ff00ffU);
   quad.odd = Sums{} + static_cast<std::int32_t>((bits >> 8) & 0x00ff00ffU);
+#endif
   return quad;
 }
 
@@ -50,9 +61,9 @@ static inline Quad spread_quad(const std::uint8_t* a) {
 // 16-bit products of pairs, since the 8-bit instruction of AVX2 saturates.
 static inline Sums add_dot(Sums sum, const Quad& a, Sums b) {
 #if ELBEAM_INT8_DOT
-  const auto left = reinterpret_cast<__m512i>(a.even | (a.odd << 8));
-  return reinterpret_cast<Sums>(
-      _mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum), left, reinterpret_cast<__m512i>(b)));
+  return reinterpret_cast<Sums>(_mm512_dpbusd_epi32(reinterpret_cast<__m512i>(sum),
+                                                    reinterpret_cast<__m512i>(a.bytes),
+                                                    reinterpret_cast<__m512i>(b)));
 #else
   typedef std::int16_t Pairs __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
   const auto bytes = reinterpret_cast<Pairs>(b);
@@ -122,22 +133,46 @@ static void multiply_int8(const Int8Gemm& g, std::int64_t begin, std::int64_t en
   }
 }
 
-static void quantize_row(const float* x, std::int64_t n, std::uint8_t* a, float* scale) {
-  float highest = 0.0F;
-  for (std::int64_t i = 0; i < n; ++i) {
+// The largest magnitude of a row, in which NaN counts nothing.
+static float largest_magnitude(const float* x, std::int64_t n) {
+  using S = Simd<float>;
+  S::Vector most{};
+  std::int64_t i = 0;
+  for (; i + S::kLanes <= n; i += S::kLanes) {
+    const S::Vector value = S::load(x + i);
+    most = S::max(S::max(value, -value), most);
+  }
+  float highest = S::reduce_max(most);
+  for (; i < n; ++i) {
     const float magnitude = __builtin_fabsf(x[i]);
     highest = magnitude > highest ? magnitude : highest;
   }
+  return highest;
+}
+
+static void quantize_row(const float* x, std::int64_t n, std::uint8_t* a, float* scale) {
+  using S = Simd<float>;
+  typedef std::uint8_t Bytes __attribute__((vector_size(ELBEAM_VECTOR_BYTES / 4)));
+  typedef std::uint8_t UnalignedBytes
+      __attribute__((vector_size(ELBEAM_VECTOR_BYTES / 4), aligned(1), may_alias));
+  const float highest = largest_magnitude(x, n);
   *scale = highest / 127.0F;
   const float factor = highest > 0.0F ? 127.0F / highest : 0.0F;
-  for (std::int64_t i = 0; i < n; ++i) {
-    // Adding 1.5 * 2^23 rounds to the nearest integer, which the low bits then hold.
-    const float shifted = x[i] * factor + 12582912.0F;
+  // Adding 1.5 * 2^23 rounds to the nearest integer, which the low bits then hold.
+  const float magic = 12582912.0F;
+  std::int64_t i = 0;
+  for (; i + S::kLanes <= n; i += S::kLanes) {
+    const S::Vector shifted = S::load(x + i) * factor + magic;
+    *reinterpret_cast<UnalignedBytes*>(a + i) =
+        __builtin_convertvector(reinterpret_cast<Words>(shifted) + 128U, Bytes);
+  }
+  for (; i < n; ++i) {
+    const float shifted = x[i] * factor + magic;
     std::uint32_t bits = 0;
     __builtin_memcpy(&bits, &shifted, 4);
     a[i] = static_cast<std::uint8_t>(bits + 128U);
   }
-  for (std::int64_t i = n; i % 4 != 0; ++i) a[i] = 128;
+  for (; i % 4 != 0; ++i) a[i] = 128;
 }
 
 }  // namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE
