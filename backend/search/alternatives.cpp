@@ -40,6 +40,7 @@ NextTokens next_tokens(StepModel& model, const DecodeRequest& request, const Dec
                   forced.rows};
   std::vector<ScoredIndex> workspace;
   const std::vector<float> no_offset{-0.0F};
+  std::vector<float> bounds(usize(bound_count(plan.vocab)));
   for (std::int64_t sentence = 0; sentence < plan.sentences; ++sentence) {
     const std::int64_t position = ssize(run.inputs[usize(sentence)].size()) - 1;
     const auto log_probs =
@@ -49,8 +50,9 @@ NextTokens next_tokens(StepModel& model, const DecodeRequest& request, const Dec
     rules.unk_penalty = static_cast<float>(request.options.unk_penalty);
     rules.at_max_len = position >= plan.max_len;
     rules.below_min_len = position < request.options.min_len;
-    apply_rules(rules, log_probs);
-    for (const ScoredIndex& best : topk({log_probs, no_offset, plan.vocab}, count, workspace)) {
+    apply_rules(rules, {log_probs, bounds});
+    for (const ScoredIndex& best :
+         topk({log_probs, no_offset, plan.vocab, plan.vocab, bounds}, count, workspace)) {
       if (std::isfinite(best.score)) next.tokens[usize(sentence)].push_back(best.index);
     }
   }

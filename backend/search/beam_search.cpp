@@ -7,7 +7,8 @@
 namespace elbeam::search {
 
 void BeamSearch::propose(const SentenceStep& step, std::vector<Candidate>& candidates) {
-  best_candidates({step.log_probs, step.scores, step.vocab}, 2 * step.beam, workspace_, candidates);
+  best_candidates({step.log_probs, step.scores, step.vocab, step.vocab, step.bounds}, 2 * step.beam,
+                  workspace_, candidates);
 }
 
 void LengthConstrainedBeamSearch::propose(const SentenceStep& step,
@@ -15,7 +16,7 @@ void LengthConstrainedBeamSearch::propose(const SentenceStep& step,
   const bool too_short = step.step < source_lengths_[usize(step.sentence)];
   const float eos_score = too_short ? -std::numeric_limits<float>::infinity() : 0.0F;
   for (std::int64_t row = 0; row < ssize(step.scores.size()); ++row) {
-    step.log_probs[usize(row * step.vocab + eos_)] = eos_score;
+    step.row(row).set(eos_, eos_score);
   }
   BeamSearch::propose(step, candidates);
 }

@@ -36,6 +36,13 @@ struct SentenceRows {
   std::span<float> scores;     // [rows of the sentence]
   std::span<Ancestry::Node> nodes;
   std::span<const std::uint8_t> dead;  // [beam]
+  std::span<float> bounds;             // [rows of the sentence * bound_count(vocab)]
+
+  LprobRow row(std::size_t index) const {
+    const std::size_t vocab = log_probs.size() / scores.size();
+    const std::size_t count = bounds.size() / scores.size();
+    return {log_probs.subspan(index * vocab, vocab), bounds.subspan(index * count, count)};
+  }
 };
 
 class DecodeLoop {
@@ -51,6 +58,7 @@ class DecodeLoop {
         ancestry_(checked_mul(plan.max_rows, std::min(plan.max_len + 1, kReservedSteps))),
         attention_(plan.source_width),
         log_probs_(plan.max_rows * plan.vocab),
+        bounds_(plan.max_rows * bound_count(plan.vocab)),
         state_(model.start(*request.batch, {plan.beam, plan.max_len + 1,
                                             request.options.temperature, plan.attention})) {
     result_.sentences.resize(usize(plan.sentences));
@@ -128,7 +136,9 @@ class DecodeLoop {
             std::span(now_.scores).subspan(usize(first), usize(count)),
             std::span(now_.nodes).subspan(usize(first), usize(count)),
             std::span<const std::uint8_t>(now_.dead).subspan(usize(live * plan_.beam),
-                                                             usize(plan_.beam))};
+                                                             usize(plan_.beam)),
+            {bounds_.data() + first * bound_count(plan_.vocab),
+             usize(count * bound_count(plan_.vocab))}};
   }
 
   BatchStep batch_step(std::int64_t step) {
@@ -140,8 +150,8 @@ class DecodeLoop {
   }
 
   SentenceStep sentence_step(const SentenceRows& rows, std::int64_t step) const {
-    return {step,           plan_.beam,  plan_.vocab, rows.sentence,
-            rows.log_probs, rows.scores, &ancestry_,  rows.nodes};
+    return {step,        plan_.beam, plan_.vocab, rows.sentence, rows.log_probs,
+            rows.scores, &ancestry_, rows.nodes,  rows.bounds};
   }
 
   void apply_rules_to(const SentenceRows& rows, std::int64_t step) {
@@ -156,7 +166,7 @@ class DecodeLoop {
       rules.below_min_len = step < request_.options.min_len;
     }
     for (std::size_t row = 0; row < rows.scores.size(); ++row) {
-      apply_rules(rules, rows.log_probs.subspan(row * usize(plan_.vocab), usize(plan_.vocab)));
+      apply_rules(rules, rows.row(row));
     }
     if (rules.forced_token == request_.special.eos) replicate_first_row(rows);
     // A forced token is left alone. Where fairseq blocks one, nothing can ever end.
@@ -167,8 +177,7 @@ class DecodeLoop {
     for (std::size_t row = 0; row < rows.scores.size(); ++row) {
       ancestry_.path(rows.nodes[row], path_tokens_, path_scores_);
       path_tokens_.insert(path_tokens_.begin(), start_token());
-      history_rules_.apply(path_tokens_, at_max_len,
-                           rows.log_probs.subspan(row * usize(plan_.vocab), usize(plan_.vocab)));
+      history_rules_.apply(path_tokens_, at_max_len, rows.row(row));
     }
   }
 
@@ -176,10 +185,10 @@ class DecodeLoop {
   void replicate_first_row(const SentenceRows& rows) {
     ancestry_.path(rows.nodes.front(), path_tokens_, path_scores_);
     prefixes_.check_followed(rows.sentence, path_tokens_);
-    const std::span<const float> first = rows.log_probs.first(usize(plan_.vocab));
+    const LprobRow first = rows.row(0);
     for (std::size_t row = 1; row < rows.scores.size(); ++row) {
-      std::copy(first.begin(), first.end(),
-                rows.log_probs.begin() + static_cast<std::ptrdiff_t>(row * first.size()));
+      std::copy(first.log_probs.begin(), first.log_probs.end(), rows.row(row).log_probs.begin());
+      std::copy(first.bounds.begin(), first.bounds.end(), rows.row(row).bounds.begin());
       rows.scores[row] = rows.scores.front();
       rows.nodes[row] = rows.nodes.front();
     }
@@ -284,6 +293,7 @@ class DecodeLoop {
   Ancestry ancestry_;
   AttentionHistory attention_;
   AlignedBuffer<float> log_probs_;  // [hypotheses, vocab]
+  AlignedBuffer<float> bounds_;     // [hypotheses, bound_count(vocab)]
   std::unique_ptr<DecodeState> state_;
   LiveRows now_;
   LiveRows next_;

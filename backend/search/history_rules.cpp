@@ -33,27 +33,26 @@ void block_repeated_ngrams(std::span<const std::int64_t> history, std::int64_t n
   }
 }
 
-void HistoryRules::penalise_repetition(std::span<const std::int64_t> output,
-                                       std::span<float> log_probs) {
+void HistoryRules::penalise_repetition(std::span<const std::int64_t> output, const LprobRow& row) {
   seen_.assign(output.begin(), output.end());
   std::sort(seen_.begin(), seen_.end());
   const auto end = std::unique(seen_.begin(), seen_.end());
   const auto penalty = static_cast<float>(options_.repetition_penalty);
   std::for_each(seen_.begin(), end,
-                [&](std::int64_t token) { log_probs[usize(token)] *= penalty; });
+                [&](std::int64_t token) { row.set(token, row.log_probs[usize(token)] * penalty); });
 }
 
 void HistoryRules::apply(std::span<const std::int64_t> history, bool only_eos,
-                         std::span<float> log_probs) {
+                         const LprobRow& row) {
   const std::span<const std::int64_t> output = history.subspan(1);
   if (!only_eos) {
-    if (options_.repetition_penalty != 1.0) penalise_repetition(output, log_probs);
+    if (options_.repetition_penalty != 1.0) penalise_repetition(output, row);
     for (const auto& sequence : options_.suppressed_sequences) {
-      suppress(sequence, output, log_probs);
+      suppress(sequence, output, row.log_probs);
     }
   }
   if (options_.no_repeat_ngram_size > 0) {
-    block_repeated_ngrams(history, options_.no_repeat_ngram_size, log_probs);
+    block_repeated_ngrams(history, options_.no_repeat_ngram_size, row.log_probs);
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <elbeam/options.hpp>
 
+#include "search/lprob_rules.hpp"
+
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -21,13 +23,13 @@ class HistoryRules {
            !options_.suppressed_sequences.empty();
   }
 
-  // history: the token that the hypothesis starts from and those after it. log_probs: [vocab] of
-  // its next token. only_eos: the last step, where only eos may follow: it is not penalised or
+  // history: the token that the hypothesis starts from and those after it. row: of its next token,
+  // with bounds. only_eos: the last step, where only eos may follow: it is not penalised or
   // suppressed, but an n-gram with it may be a repeated one. Not thread-safe: uses work space.
-  void apply(std::span<const std::int64_t> history, bool only_eos, std::span<float> log_probs);
+  void apply(std::span<const std::int64_t> history, bool only_eos, const LprobRow& row);
 
  private:
-  void penalise_repetition(std::span<const std::int64_t> output, std::span<float> log_probs);
+  void penalise_repetition(std::span<const std::int64_t> output, const LprobRow& row);
 
   const SearchOptions& options_;
   std::vector<std::int64_t> seen_;

@@ -4,11 +4,21 @@
 
 #include <elbeam/step_model.hpp>
 
+#include "search/topk.hpp"
+
 #include <cstdint>
 #include <optional>
 #include <span>
 
 namespace elbeam::search {
+
+// The log-probabilities of what may follow one hypothesis.
+struct LprobRow {
+  std::span<float> log_probs;  // [vocab]
+  std::span<float> bounds;     // [bound_count(vocab)] upper bounds, see OffsetRows
+
+  void set(std::int64_t token, float value) const noexcept;
+};
 
 // The rules of one step, the same for all rows of a sentence.
 struct LprobRules {
@@ -20,7 +30,7 @@ struct LprobRules {
 };
 
 // Applies, in fairseq's order: NaN becomes -inf; pad is -inf; unk loses its penalty; then the
-// length limits and the forced token. log_probs: [vocab] of one row. Ids are inside the vocabulary.
-void apply_rules(const LprobRules& rules, std::span<float> log_probs) noexcept;
+// length limits and the forced token. Writes the bounds too. Ids are inside the vocabulary.
+void apply_rules(const LprobRules& rules, const LprobRow& row) noexcept;
 
 }  // namespace elbeam::search

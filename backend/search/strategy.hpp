@@ -2,9 +2,11 @@
 // one implementation per strategy. The decode loop does all the rest.
 #pragma once
 
+#include "base/checked_math.hpp"
 #include "search/ancestry.hpp"
 #include "search/beam_step.hpp"
 #include "search/decode_plan.hpp"
+#include "search/lprob_rules.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -35,6 +37,13 @@ struct SentenceStep {
   std::span<const float> scores;  // [rows] cumulative; -0.0 in the first step
   const Ancestry* ancestry = nullptr;
   std::span<const Ancestry::Node> nodes;  // [rows] histories
+  std::span<float> bounds;                // [rows * bound_count(vocab)] of log_probs: OffsetRows
+
+  LprobRow row(std::int64_t index) const {
+    const std::size_t count = usize(bound_count(vocab));
+    return {log_probs.subspan(usize(index * vocab), usize(vocab)),
+            bounds.subspan(usize(index) * count, count)};
+  }
 };
 
 // Made for one decode() call; not thread-safe.

@@ -9,10 +9,6 @@
 namespace elbeam::search {
 namespace {
 
-// Values that are compared with the heap's worst at once: enough for the compiler to use whole
-// vector registers, few enough that rescanning a block with a hit costs nothing.
-constexpr std::int64_t kBlock = 64;
-
 // Order of at::topk with largest=True.
 struct Better {
   bool operator()(const ScoredIndex& x, const ScoredIndex& y) const noexcept {
@@ -20,10 +16,12 @@ struct Better {
   }
 };
 
-// Whether any of kBlock values could come before a value of `limit`: "not <=" is true for NaN too.
+// Whether any of kBoundWidth values could come before a value of `limit`: "not <=" is true for NaN
+// too. So many are enough for the compiler to use whole vector registers, and few enough that
+// looking again at a block with a hit costs nothing.
 bool block_has_better(const float* values, float offset, float limit) noexcept {
   int any = 0;
-  for (std::int64_t i = 0; i < kBlock; ++i) {
+  for (std::int64_t i = 0; i < kBoundWidth; ++i) {
     any |= static_cast<int>(!(values[i] + offset <= limit));
   }
   return any != 0;
@@ -63,17 +61,23 @@ ScoredIndex element(const OffsetRows& input, std::int64_t index) {
   return {input.values[usize(row * input.stride + column)] + input.offsets[usize(row)], index};
 }
 
-// Offers values [begin, end) of the flattened array, all in one row.
-void offer_range(const OffsetRows& input, std::int64_t begin, std::int64_t end, BestHeap& heap) {
-  const std::int64_t row = begin / input.width;
+// Offers the values of one row from `first` on. Adding the offset keeps the order, rounding
+// included: where a bound cannot come in, neither can what lies below it.
+void offer_row(const OffsetRows& input, std::int64_t row, std::int64_t first, BestHeap& heap) {
   const float offset = input.offsets[usize(row)];
-  const float* values = input.values.data() + row * (input.stride - input.width);
-  std::int64_t i = begin;
-  for (; i + kBlock <= end; i += kBlock) {
-    if (!block_has_better(values + i, offset, heap.limit())) continue;
-    for (std::int64_t j = i; j < i + kBlock; ++j) heap.offer({values[j] + offset, j});
+  const float* values = input.values.data() + row * input.stride;
+  const float* bounds =
+      input.bounds.empty() ? nullptr : input.bounds.data() + row * bound_count(input.width);
+  for (std::int64_t i = first; i < input.width;) {
+    const std::int64_t block = i / kBoundWidth;
+    const std::int64_t end = std::min((block + 1) * kBoundWidth, input.width);
+    const bool whole = end - i == kBoundWidth;
+    const bool hit = bounds != nullptr
+                         ? !(bounds[block] + offset <= heap.limit())
+                         : !whole || block_has_better(values + i, offset, heap.limit());
+    for (; hit && i < end; ++i) heap.offer({values[i] + offset, row * input.width + i});
+    i = end;
   }
-  for (; i < end; ++i) heap.offer({values[i] + offset, i});
 }
 
 void select_by_heap(const OffsetRows& input, std::int64_t k, std::vector<ScoredIndex>& workspace) {
@@ -81,11 +85,9 @@ void select_by_heap(const OffsetRows& input, std::int64_t k, std::vector<ScoredI
   for (std::int64_t i = 0; i < k; ++i) workspace[usize(i)] = element(input, i);
   BestHeap heap(workspace, k);
   heap.build();
-  const std::int64_t total = ssize(input.offsets.size()) * input.width;
-  for (std::int64_t begin = k; begin < total;) {
-    const std::int64_t row_end = (begin / input.width + 1) * input.width;
-    offer_range(input, begin, row_end, heap);
-    begin = row_end;
+  const std::int64_t rows = ssize(input.offsets.size());
+  for (std::int64_t row = k / input.width; row < rows; ++row) {
+    offer_row(input, row, row == k / input.width ? k % input.width : 0, heap);
   }
   heap.sort();
 }
@@ -108,6 +110,8 @@ std::span<const ScoredIndex> topk(const OffsetRows& input, std::int64_t k,
   const std::int64_t total = rows * input.width;
   ELBEAM_INVARIANT(k >= 1 && k <= total && input.width > 0 && input.stride >= input.width);
   ELBEAM_INVARIANT(ssize(input.values.size()) >= (rows - 1) * input.stride + input.width);
+  ELBEAM_INVARIANT(input.bounds.empty() ||
+                   ssize(input.bounds.size()) >= rows * bound_count(input.width));
   if (k <= total / 64) {
     select_by_heap(input, k, workspace);
   } else {

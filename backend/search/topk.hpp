@@ -20,7 +20,15 @@ struct OffsetRows {
   std::span<const float> offsets;  // [rows]
   std::int64_t width = 0;
   std::int64_t stride = width;  // >= width
+  // Empty, or [rows * bound_count(width)]: no value of a row's i-th kBoundWidth values is above its
+  // i-th bound, unless that is NaN. Saves looking at values that cannot be among the best.
+  std::span<const float> bounds{};
 };
+
+inline constexpr std::int64_t kBoundWidth = 64;
+constexpr std::int64_t bound_count(std::int64_t width) noexcept {
+  return (width + kBoundWidth - 1) / kBoundWidth;
+}
 
 // Writes the k largest values, largest first, and their places in the flattened array into
 // `workspace`, which the result points into: it is valid until the next call. NaN counts as the

@@ -16,7 +16,8 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 // The tokens that are impossible after the rules.
 Ids blocked(const SearchOptions& options, const Ids& history, bool only_eos = false) {
   std::vector<float> log_probs(12, -1.0F);
-  HistoryRules(options).apply(history, only_eos, log_probs);
+  std::vector<float> bounds(1, -1.0F);
+  HistoryRules(options).apply(history, only_eos, {log_probs, bounds});
   Ids tokens;
   for (std::size_t token = 0; token < log_probs.size(); ++token) {
     if (log_probs[token] == -kInf) tokens.push_back(ssize(token));
@@ -60,8 +61,14 @@ TEST(HistoryRules, RepetitionPenaltyCountsATokenOnce) {
   SearchOptions options;
   options.repetition_penalty = 1.5;
   std::vector<float> log_probs = {-1, -2, -3, -kInf, -4, -5};
-  HistoryRules(options).apply(Ids{2, 5, 4, 5, 3}, false, log_probs);
+  std::vector<float> bounds = {-1};
+  HistoryRules(options).apply(Ids{2, 5, 4, 5, 3}, false, {log_probs, bounds});
   EXPECT_EQ(log_probs, (std::vector<float>{-1, -2, -3, -kInf, -6, -7.5}));
+  EXPECT_EQ(bounds, std::vector<float>{-1});
+  options.repetition_penalty = 0.125;  // a reward
+  HistoryRules(options).apply(Ids{2, 4}, false, {log_probs, bounds});
+  EXPECT_EQ(log_probs[4], -0.75F);
+  EXPECT_EQ(bounds, std::vector<float>{-0.75F});
 }
 
 bool has_repeated_ngram(const Ids& tokens, std::int64_t n) {

@@ -16,7 +16,11 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<float> after_rules(const LprobRules& rules, std::vector<float> log_probs) {
-  apply_rules(rules, log_probs);
+  std::vector<float> bounds(usize(bound_count(ssize(log_probs.size()))));
+  apply_rules(rules, {log_probs, bounds});
+  for (std::size_t i = 0; i < log_probs.size(); ++i) {
+    EXPECT_LE(log_probs[i], bounds[i / usize(kBoundWidth)]);
+  }
   return log_probs;
 }
 
@@ -31,11 +35,32 @@ TEST(LprobRules, NanIsFoundEverywhere) {
   for (const std::size_t place : {0U, 63U, 64U, 100U, 128U, 129U}) {
     std::vector<float> log_probs(130, -1.0F);
     log_probs[place] = kNan;
-    apply_rules({}, log_probs);
+    log_probs = after_rules({}, log_probs);
     for (std::size_t i = 0; i < log_probs.size(); ++i) {
       EXPECT_EQ(log_probs[i], i == place || i == 1 ? -kInf : -1.0F) << place << ' ' << i;
     }
   }
+}
+
+TEST(LprobRules, BoundsAreTheLargestOfEachBlock) {
+  std::vector<float> log_probs(3 * 64 + 5);
+  for (std::size_t i = 0; i < log_probs.size(); ++i) {
+    log_probs[i] = -static_cast<float>(i * 37 % log_probs.size());
+  }
+  std::vector<float> bounds(4);
+  LprobRules rules;
+  rules.unk_penalty = -500.0F;  // a reward, which lifts its block's bound
+  apply_rules(rules, {log_probs, bounds});
+  for (std::size_t block = 0; block < 4; ++block) {
+    const auto begin = log_probs.begin() + static_cast<std::ptrdiff_t>(64 * block);
+    const auto end = block < 3 ? begin + 64 : log_probs.end();
+    EXPECT_EQ(bounds[block], *std::max_element(begin, end)) << block;
+  }
+  const LprobRow row{log_probs, bounds};
+  row.set(70, 1.0F);
+  EXPECT_EQ(bounds[1], 1.0F);
+  row.set(70, kNan);  // nothing is known of the block then
+  EXPECT_TRUE(std::isnan(bounds[1]));
 }
 
 TEST(LprobRules, LengthLimitsAndForcedToken) {

@@ -110,6 +110,11 @@ TEST(TopK, RowsAreOneArrayWithOffsets) {
         sums.push_back(values.back() + offsets.back());
       }
     }
+    std::vector<float> bounds(usize(rows * bound_count(width)), -kInf);
+    for (std::int64_t v = 0; v < rows * width; ++v) {
+      float& bound = bounds[usize(v / width * bound_count(width) + v % width / kBoundWidth)];
+      bound = std::max(bound, values[usize(v)]);
+    }
     for (const std::int64_t wanted : {std::int64_t{1}, std::int64_t{8}, rows * width}) {
       const std::int64_t k = std::min(wanted, rows * width);
       std::vector<ScoredIndex> workspace;
@@ -118,6 +123,9 @@ TEST(TopK, RowsAreOneArrayWithOffsets) {
       for (const ScoredIndex& element : best) {
         ASSERT_TRUE(same_bits(element.score, sums[usize(element.index)]));
       }
+      std::vector<ScoredIndex> other;
+      const auto bounded = topk({values, offsets, width, width, bounds}, k, other);
+      ASSERT_EQ(indices_of(bounded), indices_of(best));
     }
   }
 }

@@ -101,7 +101,7 @@ static inline void multiply_tile(std::int64_t depth, const T* a, std::int64_t ld
   }
 }
 
-// The finished tile: bias, activation, residual, and a store that respects the last columns.
+// One finished vector: bias, activation, residual, and a store that respects the last columns.
 template <typename T>
 static inline void finish_vector(const PackedGemm<T>& g, std::int64_t row, std::int64_t column,
                                  typename Simd<T>::Vector value) {
@@ -121,6 +121,45 @@ static inline void finish_vector(const PackedGemm<T>& g, std::int64_t row, std::
   S::store(parts, value);
   for (std::int64_t i = 0; i < count; ++i) {
     out[i] = g.residual != nullptr ? parts[i] + g.residual[row * g.ldc + column + i] : parts[i];
+  }
+}
+
+// The finished tile at [row, column]. Inlined, so that the sums stay in registers where all columns
+// are there and nothing slower than relu is asked for, as is the case of most tiles.
+template <typename T, int kRows>
+__attribute__((always_inline)) static inline void finish_tile(
+    const PackedGemm<T>& g, std::int64_t row, std::int64_t column,
+    typename Simd<T>::Vector (&acc)[kRows][ELBEAM_PANEL_VECTORS]) {
+  using S = Simd<T>;
+  constexpr int kVectors = ELBEAM_PANEL_VECTORS;
+  const bool relu = g.activation == Activation::kRelu;
+  if (g.n - column < kVectors * S::kLanes || (g.activation != Activation::kNone && !relu)) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) {
+        const std::int64_t place = column + v * S::kLanes;
+        if (place < g.n) finish_vector(g, row + r, place, acc[r][v]);
+      }
+    }
+    return;
+  }
+  if (g.bias != nullptr) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const typename S::Vector bias = S::load(g.bias + column + v * S::kLanes);
+#pragma GCC unroll 8
+      for (int r = 0; r < kRows; ++r) acc[r][v] += bias;
+    }
+  }
+  const std::int64_t first = row * g.ldc + column;
+#pragma GCC unroll 8
+  for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) {
+      const std::int64_t place = first + r * g.ldc + v * S::kLanes;
+      if (relu) acc[r][v] = activate<T>(Activation::kRelu, acc[r][v]);
+      if (g.residual != nullptr) acc[r][v] += S::load(g.residual + place);
+      S::store(g.c + place, acc[r][v]);
+    }
   }
 }
 
@@ -150,16 +189,13 @@ static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T, Stored
   }
   multiply_tile<T, kRows, kVectors, kLines, Stored>(block.depth, block.a + row * g.lda, g.lda,
                                                     block.b, kWidth, acc, block.ahead);
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) {
-      const std::int64_t column = block.column + v * S::kLanes;
-      if (!block.last) {
-        S::store(partial + r * kWidth + v * S::kLanes, acc[r][v]);
-      } else if (column < g.n) {
-        finish_vector(g, row + r, column, acc[r][v]);
-      }
+  if (!block.last) {
+    for (int r = 0; r < kRows; ++r) {
+      for (int v = 0; v < kVectors; ++v) S::store(partial + r * kWidth + v * S::kLanes, acc[r][v]);
     }
+    return;
   }
+  finish_tile<T, kRows>(g, row, block.column, acc);
 }
 
 template <typename T, int kRows, typename Stored>

@@ -91,16 +91,20 @@ static void int8_rows(const Int8Gemm& g, std::int64_t row, std::int64_t panel) {
       for (int v = 0; v < kVectors; ++v) acc[r][v] = add_dot(acc[r][v], quad, column[v]);
     }
   }
-  for (int r = 0; r < kRows; ++r) {
-    for (int v = 0; v < kVectors; ++v) {
-      const std::int64_t column = panel * kWidth + v * kSumLanes;
-      if (column >= g.out.n) break;
-      const Sums exact = acc[r][v] - load_sums(g.b_sum + column);
-      const auto value = __builtin_convertvector(exact, Simd<float>::Vector) *
-                         Simd<float>::load(g.b_scale + column) * g.a_scale[row + r];
-      finish_vector(g.out, row + r, column, value);
+  // The scales and sums are there for whole panels, whatever n is.
+  Simd<float>::Vector result[kRows][kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const std::int64_t column = panel * kWidth + v * kSumLanes;
+    const Sums offset = load_sums(g.b_sum + column);
+    const Simd<float>::Vector scale = Simd<float>::load(g.b_scale + column);
+#pragma GCC unroll 6
+    for (int r = 0; r < kRows; ++r) {
+      result[r][v] = __builtin_convertvector(acc[r][v] - offset, Simd<float>::Vector) * scale *
+                     g.a_scale[row + r];
     }
   }
+  finish_tile<float, kRows>(g.out, row, panel * kWidth, result);
 }
 
 static void multiply_int8(const Int8Gemm& g, std::int64_t begin, std::int64_t end) {

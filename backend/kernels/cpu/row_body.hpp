@@ -70,12 +70,13 @@ static void softmax(T* x, std::int64_t n) {
   V total{};
   std::int64_t i = 0;
   for (; i + S::kLanes <= n; i += S::kLanes) {
-    const V e = exp_vector(S::load(x + i) - highest);
+    const V e = exp_not_positive(S::load(x + i) - highest);
     S::store(x + i, e);
     total += e;
   }
   if (i < n) {
-    const V e = exp_vector(load_tail(x + i, n - i, static_cast<T>(-__builtin_inf())) - highest);
+    const V e =
+        exp_not_positive(load_tail(x + i, n - i, static_cast<T>(-__builtin_inf())) - highest);
     store_tail(x + i, n - i, e);
     for (std::int64_t j = 0; j < n - i; ++j) total[j] += e[j];
   }
@@ -96,12 +97,13 @@ static void log_softmax(T* x, std::int64_t n, T temperature, float* out) {
   V more{};
   std::int64_t i = 0;
   for (; i + 2 * S::kLanes <= n; i += 2 * S::kLanes) {
-    total += exp_vector(S::load(x + i) - highest);
-    more += exp_vector(S::load(x + i + S::kLanes) - highest);
+    total += exp_not_positive(S::load(x + i) - highest);
+    more += exp_not_positive(S::load(x + i + S::kLanes) - highest);
   }
   for (; i < n; i += S::kLanes) {
     const std::int64_t count = n - i < S::kLanes ? n - i : S::kLanes;
-    const V e = exp_vector(load_tail(x + i, count, static_cast<T>(-__builtin_inf())) - highest);
+    const V e =
+        exp_not_positive(load_tail(x + i, count, static_cast<T>(-__builtin_inf())) - highest);
     for (std::int64_t j = 0; j < count; ++j) total[j] += e[j];
   }
   const T log_sum = static_cast<T>(__builtin_log(static_cast<double>(S::reduce_add(total + more))));

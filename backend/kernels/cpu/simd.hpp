@@ -52,17 +52,15 @@ struct Simd {
   }
 };
 
-// exp for float vectors, to about 1 ulp: 2^n * p(r) with x = n ln2 + r, |r| <= ln2 / 2. Below -87.3
-// the result is 0 (torch would give a denormal), above 88.7 inf; NaN stays NaN.
-static inline Simd<float>::Vector exp_vector(Simd<float>::Vector x) {
+// exp for float vectors in [-88, 88], to about 1 ulp: 2^n * p(r) with x = n ln2 + r, |r| <= ln2
+// / 2.
+static inline Simd<float>::Vector exp_in_range(Simd<float>::Vector x) {
   using V = Simd<float>::Vector;
   typedef std::int32_t Bits __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
   const V magic = Simd<float>::broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to integer
-  const V clamped = x < -88.0F ? Simd<float>::broadcast(-88.0F) : x;
-  const V high = clamped > 88.0F ? Simd<float>::broadcast(88.0F) : clamped;
-  const V shifted = high * 1.44269504088896341F + magic;
+  const V shifted = x * 1.44269504088896341F + magic;
   const V n = shifted - magic;
-  V r = high - n * 0.693359375F;
+  V r = x - n * 0.693359375F;
   r = r - n * -2.12194440e-4F;
   V p = r * 1.9875691500e-4F + 1.3981999507e-3F;
   p = p * r + 8.3334519073e-3F;
@@ -72,10 +70,25 @@ static inline Simd<float>::Vector exp_vector(Simd<float>::Vector x) {
   const V y = p * (r * r) + r + 1.0F;
   // n lies in the low bits of `shifted`; moved to the exponent field it multiplies y by 2^n.
   const Bits exponent = (reinterpret_cast<Bits>(shifted) - reinterpret_cast<Bits>(magic)) << 23;
-  const Bits scaled = reinterpret_cast<Bits>(y) + exponent;
-  V result = reinterpret_cast<V>(scaled);
+  return reinterpret_cast<V>(reinterpret_cast<Bits>(y) + exponent);
+}
+
+// Below -87.3 the result is 0 (torch would give a denormal), above 88.7 inf; NaN stays NaN.
+static inline Simd<float>::Vector exp_vector(Simd<float>::Vector x) {
+  using V = Simd<float>::Vector;
+  const V clamped = x < -88.0F ? Simd<float>::broadcast(-88.0F) : x;
+  const V high = clamped > 88.0F ? Simd<float>::broadcast(88.0F) : clamped;
+  V result = exp_in_range(high);
   result = x < -87.3F ? V{} : result;
   result = x > 88.7F ? Simd<float>::broadcast(__builtin_inff()) : result;
+  return x != x ? x : result;
+}
+
+// The same of numbers that are not above 0: softmax's, less the largest of them. NaN stays NaN.
+static inline Simd<float>::Vector exp_not_positive(Simd<float>::Vector x) {
+  using V = Simd<float>::Vector;
+  V result = exp_in_range(x < -88.0F ? Simd<float>::broadcast(-88.0F) : x);
+  result = x < -87.3F ? V{} : result;
   return x != x ? x : result;
 }
 
@@ -83,6 +96,9 @@ static inline Simd<float>::Vector exp_vector(Simd<float>::Vector x) {
 static inline Simd<double>::Vector exp_vector(Simd<double>::Vector x) {
   for (std::int64_t i = 0; i < Simd<double>::kLanes; ++i) x[i] = __builtin_exp(x[i]);
   return x;
+}
+static inline Simd<double>::Vector exp_not_positive(Simd<double>::Vector x) {
+  return exp_vector(x);
 }
 
 }  // namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE
