@@ -12,6 +12,10 @@
 #include <cstdint>
 #include <utility>
 
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
+
 namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 
 template <typename T>
@@ -52,14 +56,9 @@ struct Simd {
   }
 };
 
-// exp for float vectors in [-88, 88], to about 1 ulp: 2^n * p(r) with x = n ln2 + r, |r| <= ln2
-// / 2.
-static inline Simd<float>::Vector exp_in_range(Simd<float>::Vector x) {
+// exp(x - n ln2) for the integer n nearest to x / ln2, to about 1 ulp.
+static inline Simd<float>::Vector exp_of_rest(Simd<float>::Vector x, Simd<float>::Vector n) {
   using V = Simd<float>::Vector;
-  typedef std::int32_t Bits __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
-  const V magic = Simd<float>::broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to integer
-  const V shifted = x * 1.44269504088896341F + magic;
-  const V n = shifted - magic;
   V r = x - n * 0.693359375F;
   r = r - n * -2.12194440e-4F;
   V p = r * 1.9875691500e-4F + 1.3981999507e-3F;
@@ -67,7 +66,16 @@ static inline Simd<float>::Vector exp_in_range(Simd<float>::Vector x) {
   p = p * r + 4.1665795894e-2F;
   p = p * r + 1.6666665459e-1F;
   p = p * r + 5.0000001201e-1F;
-  const V y = p * (r * r) + r + 1.0F;
+  return p * (r * r) + r + 1.0F;
+}
+
+// exp for float vectors in [-88, 88].
+static inline Simd<float>::Vector exp_in_range(Simd<float>::Vector x) {
+  using V = Simd<float>::Vector;
+  typedef std::int32_t Bits __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
+  const V magic = Simd<float>::broadcast(12582912.0F);  // 1.5 * 2^23: adding it rounds to integer
+  const V shifted = x * 1.44269504088896341F + magic;
+  const V y = exp_of_rest(x, shifted - magic);
   // n lies in the low bits of `shifted`; moved to the exponent field it multiplies y by 2^n.
   const Bits exponent = (reinterpret_cast<Bits>(shifted) - reinterpret_cast<Bits>(magic)) << 23;
   return reinterpret_cast<V>(reinterpret_cast<Bits>(y) + exponent);
@@ -87,9 +95,18 @@ static inline Simd<float>::Vector exp_vector(Simd<float>::Vector x) {
 // The same of numbers that are not above 0: softmax's, less the largest of them. NaN stays NaN.
 static inline Simd<float>::Vector exp_not_positive(Simd<float>::Vector x) {
   using V = Simd<float>::Vector;
+#ifdef __AVX512F__
+  // The scaling instruction takes care of what is too small, and of NaN; -inf has to be kept out of
+  // the differences. (Masked forms: g++ 12 warns of its own headers' others.)
+  const V bounded = x < -150.0F ? Simd<float>::broadcast(-150.0F) : x;
+  const V n =
+      _mm512_maskz_roundscale_ps(0xffff, bounded * 1.44269504088896341F, _MM_FROUND_TO_NEAREST_INT);
+  return _mm512_maskz_scalef_ps(0xffff, exp_of_rest(bounded, n), n);
+#else
   V result = exp_in_range(x < -88.0F ? Simd<float>::broadcast(-88.0F) : x);
   result = x < -87.3F ? V{} : result;
   return x != x ? x : result;
+#endif
 }
 
 // Doubles are the proof mode: the C library's exp, lane by lane.
