@@ -24,23 +24,10 @@ void for_each_mean(const CrossStep<T>& step, Use&& use) {
 }
 
 // One task a sentence keeps the tile high (all heads' rows at once, for EL); fewer sentences than
-// threads are split by heads.
-std::vector<Task> plan_tasks(std::span<const SentenceRows> live, std::int64_t heads,
-                             std::int64_t threads) {
-  const std::int64_t sentences = ssize(live.size());
-  const std::int64_t groups =
-      threads == 1
-          ? 1
-          : std::min(heads, std::max<std::int64_t>(1, (2 * threads + sentences - 1) / sentences));
-  std::vector<Task> tasks;
-  tasks.reserve(usize(sentences * groups));
-  for (const SentenceRows& rows : live) {
-    for (std::int64_t g = 0; g < groups; ++g) {
-      const std::int64_t first = heads * g / groups;
-      tasks.push_back({rows, first, heads * (g + 1) / groups - first, 0});
-    }
-  }
-  return tasks;
+// threads are split by heads into this many tasks each.
+std::int64_t tasks_per_sentence(std::int64_t sentences, std::int64_t heads, std::int64_t threads) {
+  if (threads == 1) return 1;
+  return std::min(heads, std::max<std::int64_t>(1, (2 * threads + sentences - 1) / sentences));
 }
 
 // Adds the weights of `heads` heads, each [rows, length] with row stride ld, to what is going to be
@@ -201,22 +188,26 @@ void cross_attention(const CrossStep<T>& step, Workspace<T>& work, ThreadPool& p
   const bool mean = step.mean_weights != nullptr;
   if (mean) for_each_mean(step, [](T* sum, std::int64_t n) { std::fill_n(sum, n, T{0}); });
   // Heads that add to one mean stay on one thread.
-  std::vector<Task> tasks = plan_tasks(step.live, w.heads(), mean ? 1 : pool.threads());
-  std::int64_t score_count = 0;
-  for (Task& task : tasks) {
-    task.score_offset = score_count;
-    const std::int64_t sentence = task.rows.sentence;
-    score_count += is_el ? task.rows.rows * task.heads * step.encoder_out->length(sentence)
-                         : task.rows.rows * step.keys_values->padded_length(sentence);
+  const std::int64_t parts =
+      tasks_per_sentence(ssize(step.live.size()), w.heads(), mean ? 1 : pool.threads());
+  std::int64_t scores = 0;  // of one task, at most
+  for (const SentenceRows& rows : step.live) {
+    const std::int64_t heads = (w.heads() + parts - 1) / parts;
+    scores = std::max(scores, is_el ? rows.rows * heads * step.encoder_out->length(rows.sentence)
+                                    : rows.rows * step.keys_values->padded_length(rows.sentence));
   }
-  work.scores.reserve(score_count);
+  const std::int64_t tasks = ssize(step.live.size()) * parts;
+  work.scores.reserve(checked_mul(tasks, scores));
   w.query().multiply({step.x, d}, step.rows, {work.projected.data(), d}, {.bias = w.query_bias()},
                      pool);
-  pool.parallel_for(ssize(tasks.size()), [&](std::int64_t i) {
+  pool.parallel_for(tasks, [&](std::int64_t i) {
+    const std::int64_t first = w.heads() * (i % parts) / parts;
+    const std::int64_t last = w.heads() * (i % parts + 1) / parts;
+    const Task task{step.live[usize(i / parts)], first, last - first, i * scores};
     if (is_el) {
-      el(step, tasks[usize(i)], work);
+      el(step, task, work);
     } else {
-      multi_head(step, tasks[usize(i)], work);
+      multi_head(step, task, work);
     }
   });
   if (mean) {

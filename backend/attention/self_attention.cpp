@@ -7,6 +7,13 @@
 namespace elbeam::attention {
 namespace {
 
+// Scores of one head: room for a whole page of steps, so that not every step has to find new room.
+template <typename T>
+std::int64_t score_room(const SelfCache<T>& cache) {
+  constexpr std::int64_t kPage = SelfCache<T>::kPageSteps;
+  return (cache.steps() + kPage - 1) / kPage * kPage;
+}
+
 template <typename T>
 void multi_head(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work,
                 ThreadPool& pool) {
@@ -14,7 +21,7 @@ void multi_head(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work
   const std::int64_t rows = cache.rows();
   const std::int64_t d = w.dim();
   work.projected.reserve(rows * 3 * d);
-  work.scores.reserve(rows * w.heads() * cache.steps());
+  work.scores.reserve(rows * w.heads() * score_room(cache));
   work.context.reserve(rows * d);
   T* qkv = work.projected.data();
   w.fused_qkv().multiply({step.x, d}, rows, {qkv, 3 * d}, {.bias = w.fused_qkv_bias()}, pool);
@@ -49,7 +56,7 @@ void el(const SelfStep<T>& step, SelfCache<T>& cache, Workspace<T>& work, Thread
   const std::int64_t heads = w.heads();
   work.projected.reserve(rows * d);
   work.expanded.reserve(2 * rows * heads * d);
-  work.scores.reserve(rows * heads * cache.steps());
+  work.scores.reserve(rows * heads * score_room(cache));
   work.context.reserve(rows * d);
   T* q = work.projected.data();
   T* expanded = work.expanded.data();

@@ -42,6 +42,7 @@ void SelfCache<T>::reserve_tables(std::int64_t steps) {
   ancestors_.swap(wider);
   next_ancestors_.assign(ancestors_.size(), 0);
   history_.resize(ancestors_.size());
+  step_slots_.reserve(usize(capacity));
   capacity_ = capacity;
 }
 

@@ -66,6 +66,8 @@ class DecodeLoop {
     next_.reserve(plan);
     survivors_.resize(usize(plan.beam));
     survivors_dead_.resize(usize(plan.beam));
+    path_tokens_.reserve(usize(std::min(plan.max_len + 2, kReservedSteps)));
+    path_scores_.reserve(usize(std::min(plan.max_len + 2, kReservedSteps)));
     begin();
   }
 
