@@ -3,6 +3,8 @@
 #
 #   cmake/setup.sh          compiler, CMake, Ninja, Boost, JSON, ICU, sentencepiece, GoogleTest (Debian); LibTorch (PyPI)
 #   cmake/setup.sh lint     the above and clang, clang-format, clang-tidy
+#   cmake/setup.sh cuda     only nvcc and nvdisasm (PyPI, 125 MB), which compile the device's kernels for the test `cubin`;
+#                           a CUDA build needs a whole CUDA toolkit instead
 #
 # Environment: ELBEAM_DEPS_DIR         where LibTorch goes (default .deps); may be shared by checkouts
 #              ELBEAM_TORCH_VERSION    another torch than cmake/torch_version.txt names
@@ -103,6 +105,25 @@ own_libtorch() {
     done
   done
 }
+
+# Pinned, so that what the kernels are held to does not change by itself.
+fetch_nvcc() {
+  local target="$deps/cuda"
+  if cmp -s cmake/cuda_packages.txt "$target/packages.txt"; then
+    echo "nvcc: already in $target"
+    return
+  fi
+  rm -rf "$target"
+  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --no-deps --target "$target" \
+    --requirement cmake/cuda_packages.txt || fail "pip could not bring the packages of cmake/cuda_packages.txt"
+  cp cmake/cuda_packages.txt "$target/packages.txt"
+  echo "nvcc: in $target"
+}
+
+if [ "${1:-}" = cuda ]; then
+  fetch_nvcc
+  exit 0
+fi
 
 echo "[1/2] compiler, CMake, Boost, JSON, GoogleTest"
 mapfile -t missing < <(missing_packages "${1:-}")

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <tuple>
@@ -78,8 +79,17 @@ class CudaGraph : public Graph {
 };
 
 // What a product is planned by: cuBLASLt's choice is kept for each.
+using Alignments = std::array<std::uint32_t, 3>;  // of B, A and C, in bytes
 using ProductKey = std::tuple<std::int64_t, std::int64_t, std::int64_t, std::int64_t, std::int64_t,
-                              std::int64_t, std::int64_t, bool, bool, int>;
+                              std::int64_t, std::int64_t, bool, bool, int, Alignments>;
+
+// What every matrix of a batch is aligned to; cuBLASLt takes 256 bytes for granted unless told.
+template <typename T>
+std::uint32_t alignment(const T* first, std::int64_t step) {
+  const std::uint64_t places =
+      reinterpret_cast<std::uintptr_t>(first) | static_cast<std::uint64_t>(step) * sizeof(T) | 256U;
+  return static_cast<std::uint32_t>(places & (~places + 1));
+}
 
 struct Layout {
   Layout(cudaDataType type, std::int64_t rows, std::int64_t columns, std::int64_t ld) {
@@ -130,6 +140,10 @@ class CudaDevice : public Device {
     properties_.limits.shared_bytes = std::max(48 << 10, facts.shared_bytes / 2 - 1024);
     activate();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
+    check(cudaDeviceGetDefaultMemPool(&pool_, number), "memory pool");
+    // Batches follow each other: memory is not given back to the driver at every wait.
+    std::uint64_t keep = std::numeric_limits<std::uint64_t>::max();
+    check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
     check(cublasLtCreate(&blas_), "start");
     workspace_ = allocate(kWorkspaceBytes);
     check(cudaMallocHost(&posted_, kTickets * kTicketBytes), "pinned memory");
@@ -154,7 +168,12 @@ class CudaDevice : public Device {
     std::size_t free = 0;
     std::size_t total = 0;
     check(cudaMemGetInfo(&free, &total), "free memory");
-    return static_cast<std::int64_t>(free);
+    // The pool keeps what was released: it is free too, for this process.
+    std::uint64_t reserved = 0;
+    std::uint64_t used = 0;
+    check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrReservedMemCurrent, &reserved), "memory");
+    check(cudaMemPoolGetAttribute(pool_, cudaMemPoolAttrUsedMemCurrent, &used), "memory");
+    return static_cast<std::int64_t>(free + reserved - used);
   }
 
   void* allocate(std::int64_t bytes) override {
@@ -165,7 +184,10 @@ class CudaDevice : public Device {
           "memory");
     return memory;
   }
-  void release(void* memory) noexcept override { cudaFreeAsync(memory, stream_); }
+  void release(void* memory) noexcept override {
+    cudaSetDevice(number_);
+    cudaFreeAsync(memory, stream_);
+  }
   void upload(void* to, const void* from, std::int64_t bytes) override {
     activate();
     check(cudaMemcpyAsync(to, from, usize(bytes), cudaMemcpyHostToDevice, stream_), "upload");
@@ -251,7 +273,17 @@ class CudaDevice : public Device {
       operation.set(CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, kType);
     }
     const ProductKey key{
-        p.m, p.n, p.k, p.lda, p.ldb, p.ldc, p.batch, p.transposed, p.bias != nullptr, kType};
+        p.m,
+        p.n,
+        p.k,
+        p.lda,
+        p.ldb,
+        p.ldc,
+        p.batch,
+        p.transposed,
+        p.bias != nullptr,
+        kType,
+        {alignment(p.b, p.b_step), alignment(p.a, p.a_step), alignment(p.c, p.c_step)}};
     const cublasLtMatmulAlgo_t algorithm = choose(key, operation, b, a, c);
     const float one = 1.0F;
     const float zero = 0.0F;
@@ -269,6 +301,13 @@ class CudaDevice : public Device {
     const auto bytes = static_cast<std::uint64_t>(kWorkspaceBytes);
     cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
                                          &bytes, sizeof bytes);
+    const Alignments& aligned = std::get<Alignments>(key);
+    const cublasLtMatmulPreferenceAttributes_t minima[] = {
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
+    for (std::size_t i = 0; i < 4; ++i)
+      cublasLtMatmulPreferenceSetAttribute(
+          preference, minima[i], &aligned[std::min<std::size_t>(i, 2)], sizeof aligned[0]);
     cublasLtMatmulHeuristicResult_t found{};
     int count = 0;
     const cublasStatus_t status =
@@ -283,6 +322,7 @@ class CudaDevice : public Device {
   int number_;
   Properties properties_;
   cudaStream_t stream_ = nullptr;
+  cudaMemPool_t pool_ = nullptr;  // the device's own
   cublasLtHandle_t blas_ = nullptr;
   void* workspace_ = nullptr;
   void* posted_ = nullptr;

@@ -87,6 +87,11 @@ class Errors(unittest.TestCase):
         for name in ("tpu", "cuda:", "cuda:x", "cuda:99999", "cuda-emulated:1"):
             self.check(2, "expected cpu, cuda, cuda:N or cuda-emulated", "--device", name)
 
+    def test_a_device_that_is_not_there(self):
+        """No support in the build, no driver, no such device: each says what is the matter."""
+        self.check(4, "--device cuda:999: (this build has no support|there (is no NVIDIA driver|is 1 device|are))|"
+                   "the NVIDIA driver", "--device", "cuda:999")  # fmt: skip
+
     def test_fp64(self):
         self.check(3, "fp64 is computed on the CPU only", "--device", "cuda-emulated", "--dtype", "fp64")
 

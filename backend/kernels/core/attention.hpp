@@ -12,6 +12,7 @@ struct ContiguousAttention {
   using Args = ContiguousArgs<T>;
   static constexpr const char* kName = "contiguous_attention";
   static constexpr int kMaxThreads = kWarp * attention_warps(G::kElements);
+  static constexpr int kMinBlocks = G::kElements > 8 ? 1 : 2;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const KeyRange range = args.ranges[block_x()];
@@ -43,6 +44,7 @@ struct ContiguousAttention {
                         reinterpret_cast<std::uintptr_t>(args.keys) % 16 == 0 &&
                         reinterpret_cast<std::uintptr_t>(args.values) % 16 == 0;
     const int stride = G::stride(args.width);
+    ELBEAM_NO_UNROLL
     for (int k = warp_index(); k < keys; k += thread_count() / kWarp) {
       const std::int64_t from =
           (static_cast<std::int64_t>(range.first_key) + first + k) * args.key_stride +
@@ -118,6 +120,7 @@ struct MergeParts {
   using Args = MergeArgs<T>;
   static constexpr const char* kName = "merge_parts";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const std::int64_t row = block_x();
@@ -157,6 +160,7 @@ struct PagedAttention {
   using Args = PagedArgs<T>;
   static constexpr const char* kName = "paged_attention";
   static constexpr int kMaxThreads = kWarp * attention_warps(G::kElements);
+  static constexpr int kMinBlocks = G::kElements > 8 ? 1 : 2;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
@@ -235,6 +239,7 @@ struct PagedAttention {
                         args.cache.slot_width % kVector<T> == 0 &&
                         args.cache.layer_offset % kVector<T> == 0 &&
                         args.value_offset % kVector<T> == 0;
+    ELBEAM_NO_UNROLL
     for (int s = warp_index(); s < *to.staged; s += thread_count() / kWarp) {
       const T* from = to.sources[s] + offset;
       stage_row_part(from, to.keys + s * stride, args.width, stride, vector, lane_index(), kWarp);
@@ -294,6 +299,7 @@ struct StoreSlots {
   using Args = StoreArgs<T>;
   static constexpr const char* kName = "store_slots";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;

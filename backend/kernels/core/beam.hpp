@@ -14,6 +14,7 @@ struct BanRepeatedNgrams {
   using Args = NgramArgs;
   static constexpr const char* kName = "ban_repeated_ngrams";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   // Shared memory: the row's tokens, state->step + 1 of them.
   static ELBEAM_DEVICE void run(const Args& args) {
@@ -45,6 +46,7 @@ struct BeamStep {
   using Args = BeamArgs;
   static constexpr const char* kName = "beam_step";
   static constexpr int kMaxThreads = kWarp;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
@@ -202,6 +204,7 @@ struct Compact {
   using Args = CompactArgs;
   static constexpr const char* kName = "compact";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
@@ -257,6 +260,7 @@ struct Advance {
   using Args = AdvanceArgs;
   static constexpr const char* kName = "advance";
   static constexpr int kMaxThreads = 128;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;

@@ -6,6 +6,7 @@
 //   using Args = ...;                        plain data, passed by value
 //   static constexpr const char* kName;
 //   static constexpr int kMaxThreads;        largest block that it is launched with
+//   static constexpr int kMinBlocks;         that share a multiprocessor: what bounds registers
 //   static ELBEAM_DEVICE void run(const Args&);
 // All shared memory is dynamic: shared_memory(). Blocks are one-dimensional, of whole warps.
 #pragma once
@@ -18,12 +19,14 @@
 #include <cuda_runtime.h>
 #define ELBEAM_DEVICE __device__ __forceinline__
 #define ELBEAM_UNROLL _Pragma("unroll")
+#define ELBEAM_NO_UNROLL _Pragma("unroll 1")
 #else
 #include "kernels/emulated/machine.hpp"
 
 #include <cmath>
 #define ELBEAM_DEVICE inline
 #define ELBEAM_UNROLL
+#define ELBEAM_NO_UNROLL
 #endif
 
 namespace elbeam::kernels {

@@ -174,12 +174,16 @@ struct RowAttention {
 template <typename T>
 ELBEAM_DEVICE void stage_row_part(const T* from, T* to, int width, int stride, bool vector,
                                   int thread, int threads) {
+  // Not unrolled: copies do not wait for each other, and registers are wanted for the sums.
   if (vector) {
+    ELBEAM_NO_UNROLL
     for (int c = thread * kVector<T>; c < width; c += threads * kVector<T>)
       copy_async(to + c, from + c);
   } else {
+    ELBEAM_NO_UNROLL
     for (int c = thread; c < width; c += threads) to[c] = from[c];
   }
+  ELBEAM_NO_UNROLL
   for (int c = width + thread; c < stride; c += threads) to[c] = from_float<T>(0.0F);
 }
 

@@ -30,6 +30,7 @@ struct Embed {
   using Args = EmbedArgs<T>;
   static constexpr const char* kName = "embed";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const int row = block_x();
@@ -57,6 +58,7 @@ struct Norm {
   using Args = NormArgs<T>;
   static constexpr const char* kName = "norm";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const int dim = args.dim;
@@ -98,6 +100,7 @@ struct Activate {
   using Args = ActivationArgs<T>;
   static constexpr const char* kName = "activate";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const std::int64_t row = block_x();

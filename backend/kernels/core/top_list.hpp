@@ -52,10 +52,12 @@ struct TopList {
       const int place = p * kWarp + lane_index();
       if (place >= before) entries[p] = place == before ? entry : moved;
     }
+    // Not a choice by index: that would move the list out of registers.
+    std::uint64_t place_of_last = 0;
     ELBEAM_UNROLL
-    for (int p = 0; p < kPlaces; ++p) {
-      if ((wanted - 1) / kWarp == p) last = shuffle(entries[p], (wanted - 1) % kWarp);
-    }
+    for (int p = 0; p < kPlaces; ++p)
+      place_of_last |= entries[p] & ((wanted - 1) / kWarp == p ? ~std::uint64_t{0} : 0);
+    last = shuffle(place_of_last, (wanted - 1) % kWarp);
   }
 
   // One offer of each lane.

@@ -34,6 +34,7 @@ struct Vocabulary {
   using Args = VocabularyArgs<T>;
   static constexpr const char* kName = "vocabulary";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
   static constexpr int kSteps = 4;  // tokens of a lane between two votes
 
   // Shared memory: launch_plan.hpp vocabulary_shared_bytes().
@@ -149,6 +150,7 @@ struct LogProb {
   using Args = LogProbArgs<T>;
   static constexpr const char* kName = "log_prob";
   static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const std::int64_t first = static_cast<std::int64_t>(block_x()) * args.vocab;

@@ -1,10 +1,11 @@
-// The table of kernels of CUDA devices; only in builds with ELBEAM_CUDA.
+// The table of kernels of CUDA devices; only in builds with ELBEAM_CUDA. See device_kernels.hpp.
 #pragma once
 
 #include "kernels/device_kernels.hpp"
 
 namespace elbeam::kernels {
 
+// A file for each T: float, Half and BFloat16.
 template <typename T>
 const DeviceKernels<T>& cuda_kernels();
 const SearchKernels& cuda_search_kernels();

@@ -1,0 +1,7 @@
+#include "kernels/cuda/cuda_launch.cuh"
+
+namespace elbeam::kernels {
+
+template const DeviceKernels<float>& cuda_kernels();
+
+}  // namespace elbeam::kernels
