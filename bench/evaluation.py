@@ -5,8 +5,9 @@
 Needs an environment with sacrebleu and rouge-score. The texts are tests/data/eval's real segments and
 summaries, repeated up to a test set's size with their words turned around, so that no line comes
 twice (sacrebleu remembers lines). Of the references only the scoring itself is timed, of
-elbeam-score the whole process; both by the processor time of one thread, best of the rounds, in
-turns, so that a busy machine disturbs neither more. Resampling is timed by the clock, on all cores.
+elbeam-score the whole process; both by the processor time of one thread (user and system: the kernel
+divides runs of 20 ms between the two by guess), median of the rounds, in turns, so that a busy machine
+disturbs neither more. Resampling is timed by the clock, on all cores.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import resource
 import subprocess
 import tempfile
 import time
+from statistics import median
 
 DATA = pathlib.Path(__file__).resolve().parents[1] / "tests" / "data" / "eval"
 
@@ -98,7 +100,7 @@ def main():
         "--metrics",
         default="bleu,chrf,chrf++,ter,rouge1,rouge2,rougeL,rougeLsum,rouge1+stem,rouge2+stem",
     )
-    parser.add_argument("--resampling", default="bleu,rouge2", help="metrics to resample, or none")
+    parser.add_argument("--resampling", default="bleu,rouge2", help="metrics to resample; may be empty")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = pathlib.Path(scratch)
@@ -112,8 +114,8 @@ def main():
                 theirs.append(reference_seconds(metric, segments))
                 ours.append(elbeam_seconds(options.elbeam, arguments)[0])
             print(
-                f"{metric:11} {len(segments)} {name}: {min(theirs):8.3f} s, elbeam "
-                f"{min(ours):8.4f} s, {min(theirs) / min(ours):6.1f} times as fast",
+                f"{metric:11} {len(segments)} {name}: {median(theirs):8.3f} s, elbeam "
+                f"{median(ours):8.4f} s, {median(theirs) / median(ours):6.1f} times as fast",
                 flush=True,
             )
         for metric in options.resampling.split(",") if options.resampling else []:
@@ -122,7 +124,7 @@ def main():
             walls = [elbeam_seconds(options.elbeam, arguments)[1] for _ in range(options.rounds)]
             print(
                 f"{metric:11} {options.segments} summaries, scores and 1,000 resamples: "
-                f"{min(walls):.3f} s of wall time on {os.cpu_count()} cores",
+                f"{median(walls):.3f} s of wall time on {os.cpu_count()} cores",
                 flush=True,
             )
 

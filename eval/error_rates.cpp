@@ -6,6 +6,7 @@
 #include "eval/edit_distance.hpp"
 #include "eval/signature.hpp"
 #include "eval/tokenizers.hpp"
+#include "eval/word_ids.hpp"
 #include "text/python_string.hpp"
 #include "text/unicode.hpp"
 #include "text/utf8.hpp"

@@ -16,27 +16,6 @@ void PairIds::clear(std::size_t expected_pairs) {
   size_ = 0;
 }
 
-std::size_t PairIds::slot_of(std::uint64_t key) const noexcept {
-  std::uint64_t hash = key * 0x9e3779b97f4a7c15ULL;
-  hash ^= hash >> 32;
-  std::uint64_t slot = hash & mask_;
-  while (slots_[slot].epoch == epoch_ && slots_[slot].key != key) slot = (slot + 1) & mask_;
-  return slot;
-}
-
-std::uint32_t PairIds::find(std::uint32_t first, std::uint32_t second) const noexcept {
-  const Slot& slot = slots_[slot_of(std::uint64_t{first} << 32 | second)];
-  return slot.epoch == epoch_ ? slot.id : kNone;
-}
-
-std::uint32_t PairIds::find_or_add(std::uint32_t first, std::uint32_t second) {
-  const std::uint64_t key = std::uint64_t{first} << 32 | second;
-  Slot& slot = slots_[slot_of(key)];
-  if (slot.epoch == epoch_) return slot.id;
-  slot = {key, size_, epoch_};
-  return size_++;
-}
-
 void NgramMatcher::match(Ids hypothesis, std::span<const Ids> references,
                          std::span<std::int64_t> matches) {
   reference_grams_.clear();
@@ -60,28 +39,33 @@ bool NgramMatcher::match_words(std::span<const Ids> references, std::int64_t& ma
     epoch_ = 0;
   }
   const std::uint32_t before = epoch_;  // of this and lesser epochs: not in these references
+  std::uint32_t largest = 0;
+  for (const std::uint32_t id : reference_grams_) largest = std::max(largest, id);
+  if (largest >= words_.size()) words_.resize(std::max<std::size_t>(256, std::size_t{largest} * 2));
+  Word* const words = words_.data();
   for (const Ids reference : references) {
-    ++epoch_;
+    const std::uint32_t epoch = ++epoch_;
     for (const std::uint32_t id : reference) {
-      if (id >= words_.size()) words_.resize(std::max<std::size_t>(256, std::size_t{id} * 2));
-      Word& word = words_[id];
+      Word& word = words[id];
       const std::uint32_t highest = word.epoch > before ? word.highest : 0;
-      const std::uint32_t count = word.epoch == epoch_ ? word.count + 1 : 1;
-      word = {epoch_, std::max(highest, count), count};
+      const std::uint32_t count = word.epoch == epoch ? word.count + 1 : 1;
+      word = {epoch, std::max(highest, count), count};
     }
   }
   bool any = false;
+  std::int64_t found = 0;
   for (std::uint32_t& gram : hypothesis_grams_) {
-    if (gram >= words_.size() || words_[gram].epoch <= before) {
+    if (gram > largest || words[gram].epoch <= before) {
       gram = PairIds::kNone;
       continue;
     }
     any = true;
-    std::uint32_t& left = words_[gram].highest;
-    if (left == 0) continue;
-    --left;
-    ++matches;
+    std::uint32_t& left = words[gram].highest;
+    const std::uint32_t one = left > 0 ? 1 : 0;
+    left -= one;
+    found += one;
   }
+  matches = found;
   return any;
 }
 
@@ -89,18 +73,16 @@ bool NgramMatcher::match_order(std::size_t order, Ids hypothesis, std::span<cons
                                std::int64_t& matches) {
   if (hypothesis.size() < order) return false;
   grams_.clear(reference_grams_.size());
-  highest_.clear();
+  highest_.assign(reference_grams_.size(), 0);
   std::uint32_t* before = reference_grams_.data();
   for (const Ids reference : references) {
-    count_.assign(references.size() > 1 ? highest_.size() : 0, 0);
+    if (references.size() > 1) count_.assign(grams_.size() + reference.size(), 0);
     for (std::size_t i = 0; i + order <= reference.size(); ++i) {
       const std::uint32_t gram = grams_.find_or_add(before[i], reference[i + order - 1]);
       before[i] = gram;
-      if (gram == highest_.size()) highest_.push_back(0);
       if (references.size() == 1) {
         ++highest_[gram];
       } else {
-        if (gram >= count_.size()) count_.resize(gram + 1, 0);
         highest_[gram] = std::max(highest_[gram], ++count_[gram]);
       }
     }
@@ -115,10 +97,9 @@ bool NgramMatcher::match_order(std::size_t order, Ids hypothesis, std::span<cons
     gram = grams_.find(gram, hypothesis[i + order - 1]);
     if (gram == PairIds::kNone) continue;
     any = true;
-    if (highest_[gram] > 0) {
-      --highest_[gram];
-      ++matches;
-    }
+    const std::uint32_t one = highest_[gram] > 0 ? 1 : 0;
+    highest_[gram] -= one;
+    matches += one;
   }
   return any;
 }

@@ -13,8 +13,19 @@ class PairIds {
   static constexpr std::uint32_t kNone = 0xffffffff;
 
   void clear(std::size_t expected_pairs);
-  std::uint32_t find(std::uint32_t first, std::uint32_t second) const noexcept;
-  std::uint32_t find_or_add(std::uint32_t first, std::uint32_t second);  // new ones count up from 0
+  std::uint32_t find(std::uint32_t first, std::uint32_t second) const noexcept {
+    const Slot& slot = slots_[slot_of(std::uint64_t{first} << 32 | second)];
+    return slot.epoch == epoch_ ? slot.id : kNone;
+  }
+  // New ones count up from 0. No branch depends on whether a pair is new.
+  std::uint32_t find_or_add(std::uint32_t first, std::uint32_t second) {
+    const std::uint64_t key = std::uint64_t{first} << 32 | second;
+    Slot& slot = slots_[slot_of(key)];
+    const bool fresh = slot.epoch != epoch_;
+    slot = {key, fresh ? size_ : slot.id, epoch_};
+    size_ += fresh ? 1 : 0;
+    return slot.id;
+  }
   std::uint32_t size() const noexcept { return size_; }
 
  private:
@@ -24,7 +35,13 @@ class PairIds {
     std::uint32_t epoch = 0;  // another than epoch_: the slot is empty
   };
 
-  std::size_t slot_of(std::uint64_t key) const noexcept;
+  std::size_t slot_of(std::uint64_t key) const noexcept {
+    std::uint64_t hash = key * 0x9e3779b97f4a7c15ULL;
+    hash ^= hash >> 32;
+    std::uint64_t slot = hash & mask_;
+    while (slots_[slot].epoch == epoch_ && slots_[slot].key != key) slot = (slot + 1) & mask_;
+    return slot;
+  }
 
   std::vector<Slot> slots_;
   std::uint64_t mask_ = 0;

@@ -31,27 +31,26 @@ inline EightBytes look_at_eight(std::uint64_t bytes) noexcept {
   return {lower, ones * 0x0102040810204080ULL >> 56};  // byte i's one moves to bit 56 + i
 }
 
-// The same for at most 64 bytes, whose lower case goes to `out`.
-inline std::uint64_t lower_and_mark(std::string_view in, char* out) noexcept {
+constexpr std::size_t kBlock = 64;
+
+// The same for kBlock bytes, whose lower case goes to `out`.
+inline std::uint64_t look_at_block(const char* in, char* out) noexcept {
   std::uint64_t bits = 0;
-  std::uint64_t bytes = 0;
-  std::size_t i = 0;
-  for (; i + 8 <= in.size(); i += 8) {
-    std::memcpy(&bytes, in.data() + i, 8);
+  for (std::size_t i = 0; i < kBlock; i += 8) {
+    std::uint64_t bytes = 0;
+    std::memcpy(&bytes, in + i, 8);
     const EightBytes eight = look_at_eight(bytes);
     std::memcpy(out + i, &eight.lower, 8);
     bits |= eight.bits << i;
   }
-  if (i == in.size()) return bits;
-  bytes = 0;
-  std::memcpy(&bytes, in.data() + i, in.size() - i);
-  const EightBytes rest = look_at_eight(bytes);
-  std::memcpy(out + i, &rest.lower, in.size() - i);
-  return bits | rest.bits << i;
+  return bits;
 }
 
 constexpr std::string_view kKelvinSign = "\xe2\x84\xaa";  // U+212A, in lower case k
 constexpr std::string_view kIWithDot = "\xc4\xb0";        // U+0130, in lower case i and U+0307
+// Of lower_: what is written and read behind a text's end.
+constexpr std::size_t kPadding = kBlock;
+static_assert(kPadding >= WordIds::kPadding);
 constexpr std::size_t kMaxKnownWords = std::size_t{1} << 18;
 
 }  // namespace
@@ -63,7 +62,7 @@ void RougeTokenizer::start(const RougeWords& words, std::size_t bytes) {
   }
   words_ = words;
   ids_.clear();
-  if (lower_.size() < bytes) lower_.resize(bytes);
+  if (lower_.size() < bytes + kPadding) lower_.resize(bytes + kPadding);
   used_ = 0;
 }
 
@@ -80,31 +79,33 @@ std::string_view RougeTokenizer::stem(std::string_view word) {
   return stems_[known];
 }
 
-void RougeTokenizer::add_words(std::string_view line, RougeTokens& tokens) {
-  ELBEAM_INVARIANT(line.size() <= lower_.size() - used_);
+// Puts the text in lower case behind what is in lower_, and where its words begin and end, in
+// turns, into edges_. Returns the number of words. Before any is looked at: loads of bytes that
+// were stored just now would wait.
+std::size_t RougeTokenizer::find_words(std::string_view text) {
+  ELBEAM_INVARIANT(text.size() + kPadding <= lower_.size() - used_);
   char* const lower = lower_.data() + used_;
-  used_ += line.size();
-  const bool stems = words_.stemmer != RougeStemmer::kNone;
-  std::uint64_t before = 0;  // 1: a word goes on from the 64 bytes before
-  std::size_t word = 0;      // where it begins
-  const auto end_word = [&](std::size_t end) {
-    const std::string_view found(lower + word, end - word);
-    tokens.words.push_back(ids_.id(stems ? stem(found) : found));
-  };
-  for (std::size_t i = 0; i < line.size(); i += 64) {
-    const std::uint64_t bits = lower_and_mark(line.substr(i, 64), lower + i);
-    // Where words begin and end, in turns.
+  if (edges_.size() < text.size() + 1) edges_.resize(text.size() + 1);
+  std::size_t count = 0;
+  std::uint64_t before = 0;  // 1: a word goes on from the block before
+  const auto add_edges = [&](std::uint64_t bits, std::size_t place) {
     for (std::uint64_t edges = bits ^ (bits << 1 | before); edges != 0; edges &= edges - 1) {
-      const std::size_t edge = i + static_cast<std::size_t>(std::countr_zero(edges));
-      if ((bits >> (edge - i) & 1) != 0) {
-        word = edge;
-      } else {
-        end_word(edge);
-      }
+      edges_[count++] = place + static_cast<std::size_t>(std::countr_zero(edges));
     }
-    before = bits >> 63;
+    before = bits >> (kBlock - 1);
+  };
+  std::size_t i = 0;
+  for (; i + kBlock <= text.size(); i += kBlock) {
+    add_edges(look_at_block(text.data() + i, lower + i), i);
   }
-  if (before != 0 && line.size() % 64 == 0) end_word(line.size());
+  if (i < text.size()) {
+    char rest[kBlock] = {};
+    std::copy(text.begin() + static_cast<std::ptrdiff_t>(i), text.end(), rest);
+    add_edges(look_at_block(rest, lower + i), i);
+  }
+  if (count % 2 != 0) edges_[count++] = text.size();
+  used_ += text.size();
+  return count / 2;
 }
 
 void RougeTokenizer::tokenize(std::string_view text, RougeTokens& tokens) {
@@ -114,15 +115,24 @@ void RougeTokenizer::tokenize(std::string_view text, RougeTokens& tokens) {
     replaced = text::replace_all(text::replace_all(text, kKelvinSign, "k"), kIWithDot, "i ");
     text = replaced;
   }
-  tokens.words.clear();
-  tokens.sentences.assign(1, 0);
-  while (!text.empty()) {
-    const std::size_t end = std::min(text.find('\n'), text.size());
-    if (end > 0) {
-      add_words(text.substr(0, end), tokens);
-      tokens.sentences.push_back(tokens.words.size());
+  const char* const lower = lower_.data() + used_;
+  tokens.words.resize(find_words(text));
+  if (words_.stemmer == RougeStemmer::kNone) {
+    ids_.find_padded(lower, edges_.data(), tokens.words);
+  } else {
+    const std::size_t* edge = edges_.data();
+    for (std::uint32_t& id : tokens.words) {
+      id = ids_.id(stem({lower + edge[0], edge[1] - edge[0]}));
+      edge += 2;
     }
-    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  tokens.sentences.assign(1, 0);
+  std::size_t words = 0;
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    while (words < tokens.words.size() && edges_[2 * words] < end) ++words;
+    if (end > begin) tokens.sentences.push_back(words);
+    begin = end + 1;
   }
 }
 

@@ -4,7 +4,7 @@
 #include <elbeam/eval/metrics.hpp>
 
 #include "eval/stemmers.hpp"
-#include "eval/tokenizers.hpp"
+#include "eval/word_ids.hpp"
 
 #include <cstdint>
 #include <span>
@@ -51,12 +51,13 @@ class RougeTokenizer {
   void tokenize(std::string_view text, RougeTokens& tokens);
 
  private:
-  void add_words(std::string_view line, RougeTokens& tokens);
+  std::size_t find_words(std::string_view text);
   std::string_view stem(std::string_view word);
 
   RougeWords words_;
   std::vector<char> lower_;  // the segment's texts with their words in lower case
   std::size_t used_ = 0;     // of lower_
+  std::vector<std::size_t> edges_;
   WordIds ids_;
   WordIds known_;                   // words of all segments so far
   std::vector<std::string> stems_;  // of those

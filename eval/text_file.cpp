@@ -55,7 +55,8 @@ class PlainFile final : public TextFile {
   bool read(std::vector<std::string>& texts) override {
     std::string_view line;
     if (!lines_->next(line)) return false;
-    texts.assign(1, std::string(line));
+    texts.resize(1);
+    texts.front().assign(line);
     return true;
   }
 
@@ -161,6 +162,22 @@ class FairseqFile final : public TextFile {
   std::map<std::int64_t, std::string>::iterator next_;
 };
 
+// Makes a line end of each separator, in place: a line end is not longer than what was there.
+void split_sentences(std::string_view separator, std::string& text) {
+  std::size_t hit = text.find(separator);
+  if (hit == std::string::npos) return;
+  std::size_t size = 0;
+  std::size_t begin = 0;
+  for (; hit != std::string::npos; hit = text.find(separator, begin)) {
+    std::copy(text.data() + begin, text.data() + hit, text.data() + size);
+    size += hit - begin;
+    text[size++] = '\n';
+    begin = hit + separator.size();
+  }
+  std::copy(text.data() + begin, text.data() + text.size(), text.data() + size);
+  text.resize(size + text.size() - begin);
+}
+
 TextFormat detect(const std::string& path, LineSource& lines) {
   for (const char* ending : {".jsonl", ".jsonl.gz"}) {
     if (path.ends_with(ending)) return TextFormat::kJsonl;
@@ -178,9 +195,7 @@ bool TextFile::next(std::vector<std::string>& texts) {
   if (!read(texts)) return false;
   ++segments_;
   if (!options_.sentence_separator.empty()) {
-    for (std::string& one : texts) {
-      one = text::replace_all(one, options_.sentence_separator, "\n");
-    }
+    for (std::string& one : texts) split_sentences(options_.sentence_separator, one);
   }
   return true;
 }

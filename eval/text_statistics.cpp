@@ -3,7 +3,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "eval/signature.hpp"
-#include "eval/tokenizers.hpp"
+#include "eval/word_ids.hpp"
 #include "text/python_string.hpp"
 #include "text/unicode.hpp"
 

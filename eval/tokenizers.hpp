@@ -1,4 +1,4 @@
-// sacrebleu's tokenizers (sacrebleu/tokenizers/*.py) and words as numbers.
+// sacrebleu's tokenizers (sacrebleu/tokenizers/*.py).
 #pragma once
 
 #include <cstdint>
@@ -47,47 +47,5 @@ std::string tercom_tokenize(std::string_view line, const TercomOptions& options)
 // UTF-8 to code points; what is not UTF-8 gives U+FFFD.
 void decode_utf8(std::string_view bytes, std::vector<char32_t>& code_points);
 std::string encode_utf8(const std::vector<char32_t>& code_points);
-
-// Numbers for words, so that they compare fast: equal words, equal numbers, counted from 0. Words
-// are remembered beyond clear(), up to some number, because texts mostly repeat known ones: finding
-// a known word takes no branch that depends on whether it was numbered already. Not thread-safe.
-class WordIds {
- public:
-  void clear();  // numbers begin again
-  std::uint32_t id(std::string_view word);
-  // Replaces `ids` by those of the line's words (str.split()).
-  void split(std::string_view line, std::vector<std::uint32_t>& ids);
-
- private:
-  struct Word {
-    const char* letters = nullptr;
-    std::uint64_t hash = 0;
-    std::uint32_t length = 0;
-    std::uint32_t id = 0;
-    std::uint32_t epoch = 0;  // another than epoch_: there is no number yet
-  };
-  struct Slot {
-    std::uint32_t hash = 0;  // its upper half
-    std::uint32_t word = 0;  // counted from 1; 0: the slot is empty
-  };
-
-  void forget();
-  void grow();
-  Word& find_or_add(std::string_view word);
-  Word& add(std::string_view word, std::uint64_t hash);
-  std::size_t empty_slot(std::uint64_t hash) const noexcept;
-  const char* keep(std::string_view word);
-
-  static constexpr std::size_t kFewSlots = 256;
-
-  std::vector<Slot> slots_ = std::vector<Slot>(kFewSlots);  // open addressing; a power of two
-  std::vector<Word> words_;  // in the order they came in: frequent ones are near each other
-  std::uint32_t epoch_ = 1;
-  std::uint32_t size_ = 0;                        // numbers given since clear()
-  std::vector<std::unique_ptr<char[]>> letters_;  // what the words point to
-  char* block_ = nullptr;                         // where the last block is free,
-  std::size_t left_ = 0;                          // and how many bytes
-  std::size_t kept_ = 0;                          // bytes in all blocks
-};
 
 }  // namespace elbeam::eval

@@ -39,15 +39,13 @@ class ParallelTexts {
   // Reads up to `count` segments; false when there are none left. They stay valid until the next
   // call.
   bool next(std::size_t count, std::vector<Segment>& segments) {
-    texts_.clear();
-    while (texts_.size() < count && read_one()) {
-    }
-    views_.clear();
-    for (const std::vector<std::string>& texts : texts_) {
-      views_.emplace_back(texts.begin(), texts.end());
-    }
+    texts_.resize(count);
+    views_.resize(count);
     segments.clear();
-    for (const std::vector<std::string_view>& views : views_) {
+    while (segments.size() < count && read_one(texts_[segments.size()])) {
+      const std::vector<std::string>& texts = texts_[segments.size()];
+      std::vector<std::string_view>& views = views_[segments.size()];
+      views.assign(texts.begin(), texts.end());
       const std::size_t references = views.size() - 1 - (has_source_ ? 1 : 0);
       segments.push_back({views[0], std::span(views).subspan(1, references),
                           has_source_ ? views.back() : std::string_view()});
@@ -58,8 +56,9 @@ class ParallelTexts {
   const std::string& system_name() const { return files_.front()->name(); }
 
  private:
-  bool read_one() {
-    std::vector<std::string> all;
+  // Strings change places, so that their memory is used again.
+  bool read_one(std::vector<std::string>& all) {
+    std::size_t read = 0;
     std::size_t ended = 0;
     for (const auto& file : files_) {
       if (!file->next(one_)) {
@@ -69,15 +68,16 @@ class ParallelTexts {
       const bool reference = &file != &files_.front() && !(has_source_ && &file == &files_.back());
       ELBEAM_CHECK(reference || one_.size() == 1, ErrorCode::kFormat, file->name(), ": segment ",
                    file->segments(), " has ", one_.size(), " texts where one is expected");
-      std::move(one_.begin(), one_.end(), std::back_inserter(all));
+      if (all.size() < read + one_.size()) all.resize(read + one_.size());
+      for (std::string& text : one_) all[read++].swap(text);
     }
     if (ended > 0 && ended < files_.size()) fail_at_different_lengths();
     if (ended > 0) return false;
+    all.resize(read);
     const std::int64_t references = ssize(all.size()) - 1 - (has_source_ ? 1 : 0);
     ELBEAM_CHECK(references <= eval::kMaxReferences, ErrorCode::kLimit, "segment ",
                  files_.front()->segments(), " has ", references, " references; at most ",
                  eval::kMaxReferences);
-    texts_.push_back(std::move(all));
     return true;
   }
 
@@ -97,7 +97,7 @@ class ParallelTexts {
 
   std::vector<std::unique_ptr<TextFile>> files_;
   bool has_source_ = false;
-  std::vector<std::vector<std::string>> texts_;
+  std::vector<std::vector<std::string>> texts_;  // of each segment, and so views_
   std::vector<std::vector<std::string_view>> views_;
   std::vector<std::string> one_;
 };
@@ -119,7 +119,7 @@ Evaluation evaluate(const std::string& system, const ScoreOptions& options) {
   }
   const bool resample = options.resampling != ScoreOptions::Resampling::kNone;
   Evaluation evaluation(std::move(metrics), {options.threads, options.segments || resample});
-  constexpr std::size_t kSegmentsAtOnce = 4096;
+  constexpr std::size_t kSegmentsAtOnce = 256;
   ParallelTexts texts(system, options);
   std::vector<Segment> segments;
   while (texts.next(kSegmentsAtOnce, segments)) evaluation.add(segments);
