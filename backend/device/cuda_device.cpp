@@ -197,6 +197,10 @@ class CudaDevice : public Device {
     check(cudaMemcpyAsync(to, from, usize(bytes), cudaMemcpyDeviceToHost, stream_), "download");
     check(cudaStreamSynchronize(stream_), "download");
   }
+  void copy(void* to, const void* from, std::int64_t bytes) override {
+    activate();
+    check(cudaMemcpyAsync(to, from, usize(bytes), cudaMemcpyDeviceToDevice, stream_), "copy");
+  }
   void clear(void* memory, std::int64_t bytes) override {
     activate();
     check(cudaMemsetAsync(memory, 0, usize(bytes), stream_), "clearing memory");

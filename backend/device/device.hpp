@@ -61,6 +61,7 @@ class Device {
   virtual void upload(void* to, const void* from, std::int64_t bytes) = 0;
   // Returns when everything that was asked for before is done.
   virtual void download(void* to, const void* from, std::int64_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;  // within the device
   virtual void clear(void* memory, std::int64_t bytes) = 0;
 
   // A small download that the work does not wait for: returns a ticket at once; poll(ticket) waits

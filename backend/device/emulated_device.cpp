@@ -110,6 +110,9 @@ class EmulatedDevice : public Device {
   void download(void* to, const void* from, std::int64_t bytes) override {
     std::memcpy(to, from, usize(bytes));
   }
+  void copy(void* to, const void* from, std::int64_t bytes) override {
+    std::memcpy(to, from, usize(bytes));
+  }
   void clear(void* memory, std::int64_t bytes) override { std::memset(memory, 0, usize(bytes)); }
 
   std::int64_t post(const void* from, std::int64_t bytes) override {

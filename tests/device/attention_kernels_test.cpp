@@ -1,4 +1,4 @@
-// The attention kernels on the emulated machine against plain attention in double precision.
+// The attention kernels on the device under test against plain attention in double precision.
 #include "base/checked_math.hpp"
 #include "device/device_array.hpp"
 #include "kernels/launch_plan.hpp"
@@ -43,7 +43,7 @@ std::vector<T> run_schedules(DeviceArray<T>& out, std::size_t count, bool all, L
   for (const int schedule : kSchedules) {
     if (!all && schedule != 0 && schedule != 2) continue;
     if (kTraced && schedule > 0) break;
-    emulated::set_schedule(schedule);
+    under_test::set_schedule(schedule);
     launch();
     const std::vector<T> now = out.host();
     if (schedule == 0) {
@@ -53,7 +53,7 @@ std::vector<T> run_schedules(DeviceArray<T>& out, std::size_t count, bool all, L
           << "another result under schedule " << schedule;
     }
   }
-  emulated::set_schedule(0);
+  under_test::set_schedule(0);
   return first;
 }
 
@@ -173,7 +173,7 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
   args.chunks = plan.chunks;
   args.tile_keys = plan.tile;
   const auto result = run_schedules(out, count, c.all_schedules, [&] {
-    const auto& kernels = emulated_kernels<T>();
+    const auto& kernels = under_test::kernels<T>();
     kernels.contiguous[plan.geometry](
         args, {static_cast<int>(all.ranges.size()), random_int(random, 1, 2),
                numbers.heads * plan.chunks, plan.warps * 32, plan.shared_bytes});

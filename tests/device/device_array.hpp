@@ -1,8 +1,8 @@
-// Arrays in the emulated device's memory, with guard bands that a kernel must leave alone.
+// Arrays in the memory of the device under test, with guard bands that a kernel must leave alone.
 #pragma once
 
+#include "device/test_device.hpp"
 #include "kernels/core/element.hpp"
-#include "kernels/emulated/machine.hpp"
 
 #include <gtest/gtest.h>
 
@@ -29,22 +29,27 @@ class DeviceArray {
  public:
   explicit DeviceArray(std::size_t count)
       : count_(count),
-        memory_(static_cast<unsigned char*>(emulated::allocate(bytes() + 2 * kGuardBytes))) {}
+        memory_(static_cast<unsigned char*>(under_test::allocate(bytes() + 2 * kGuardBytes))) {}
   explicit DeviceArray(const std::vector<T>& host) : DeviceArray(host.size()) {
     if (!host.empty()) std::memcpy(data(), host.data(), count_ * sizeof(T));
   }
   DeviceArray(const DeviceArray&) = delete;
   DeviceArray& operator=(const DeviceArray&) = delete;
   ~DeviceArray() {
+    under_test::finish();
     for (std::int64_t i = 0; i < kGuardBytes; ++i) {
       EXPECT_EQ(memory_[i], 0xff) << "written before the array";
       EXPECT_EQ((memory_ + kGuardBytes + bytes())[i], 0xff) << "written behind the array";
     }
-    emulated::release(memory_);
+    under_test::release(memory_);
   }
 
-  T* data() { return reinterpret_cast<T*>(memory_ + kGuardBytes); }
+  T* data() {
+    under_test::finish();
+    return reinterpret_cast<T*>(memory_ + kGuardBytes);
+  }
   std::vector<T> host() const {
+    under_test::finish();
     std::vector<T> copy(count_);
     if (count_ > 0)
       std::memcpy(copy.data(), memory_ + kGuardBytes, static_cast<std::size_t>(bytes()));

@@ -1,4 +1,4 @@
-// LayerNorm, activation, softmax and paged attention on the emulated machine, against double
+// LayerNorm, activation, softmax and paged attention on the device under test, against double
 // precision.
 #include "base/checked_math.hpp"
 #include "device/device_array.hpp"
@@ -36,9 +36,9 @@ void check_norm(std::mt19937& random, int i) {
   args.normalised = out.data();
   args.rows = rows;
   args.dim = dim;
-  emulated::set_schedule(i % 6);
-  emulated_kernels<T>().norm(args, {rows, 1, 1, threads, row_shared_bytes(dim, threads)});
-  emulated::set_schedule(0);
+  under_test::set_schedule(i % 6);
+  under_test::kernels<T>().norm(args, {rows, 1, 1, threads, row_shared_bytes(dim, threads)});
+  under_test::set_schedule(0);
   for (int r = 0; r < rows; ++r) {
     std::vector<double> row;
     double mean = 0.0;
@@ -99,7 +99,7 @@ TEST(ActivateKernel, EveryActivation) {
       DeviceArray<float> dx(x), dbias(bias);
       const float* added = i % 2 == 0 ? nullptr : dbias.data();
       // One block more than there are rows.
-      emulated_kernels<float>().activate({dx.data(), added, 2, dim, kind}, {3, 1, 1, 64, 0});
+      under_test::kernels<float>().activate({dx.data(), added, 2, dim, kind}, {3, 1, 1, 64, 0});
       for (int c = 0; c < 2 * dim; ++c) {
         const double sum = number(x, c) + (added == nullptr ? 0.0 : number(bias, c % dim));
         expect_close(dx.data()[c], activated(kind, sum), 1.0, "activation");
@@ -114,10 +114,10 @@ TEST(LogProbKernel, AgreesWithDoublePrecision) {
     const int vocab = random_int(random, 1, 500);
     const auto logits = random_numbers<float>(random, usize(2 * vocab), 5.0F);
     DeviceArray<float> dlogits(logits), out(usize(2 * vocab));
-    emulated::set_schedule(i % 6);
-    emulated_kernels<float>().log_prob({dlogits.data(), out.data(), 2, vocab, 1.3F},
-                                       {2, 1, 1, 64, 2 * 4});
-    emulated::set_schedule(0);
+    under_test::set_schedule(i % 6);
+    under_test::kernels<float>().log_prob({dlogits.data(), out.data(), 2, vocab, 1.3F},
+                                          {2, 1, 1, 64, 2 * 4});
+    under_test::set_schedule(0);
     for (int r = 0; r < 2; ++r) {
       double total = 0.0;
       for (int c = 0; c < vocab; ++c) total += std::exp(number(logits, r * vocab + c) / 1.3);
@@ -231,16 +231,16 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
   std::vector<T> first;
   for (int schedule = 0; schedule < 6; schedule += random_int(random, 1, 5)) {
     if (kTraced && schedule > 0) break;
-    emulated::set_schedule(schedule);
+    under_test::set_schedule(schedule);
     // One block more than there are groups.
-    emulated_kernels<T>().paged[plan.geometry](
+    under_test::kernels<T>().paged[plan.geometry](
         args, {c.groups + 1, random_int(random, 1, 2), (c.el ? 1 : c.heads) * plan.chunks,
                plan.warps * 32, plan.shared_bytes});
     if (schedule == 0) first = out.host();
     EXPECT_EQ(std::memcmp(first.data(), out.data(), first.size() * sizeof(T)), 0)
         << "another result under schedule " << schedule;
   }
-  emulated::set_schedule(0);
+  under_test::set_schedule(0);
   verify_paged(c, numbers, first);
 }
 

@@ -1,4 +1,4 @@
-// The kernels of the vocabulary and of n-grams on the emulated machine, against plain code.
+// The kernels of the vocabulary and of n-grams on the device under test, against plain code.
 #include "base/checked_math.hpp"
 #include "device/device_array.hpp"
 #include "kernels/launch_plan.hpp"
@@ -116,11 +116,11 @@ void check_vocabulary(const VocabularyCase& c, std::mt19937& random) {
   args.rules = c.rules;
   args.vocab = c.vocab;
   args.wanted = 2 * c.beam;
-  emulated::set_schedule(random_int(random, 0, 5));
+  under_test::set_schedule(random_int(random, 0, 5));
   // One block more than there are rows: it has to leave everything alone.
-  emulated_kernels<T>().vocabulary[list_index(c.beam)](
+  under_test::kernels<T>().vocabulary[list_index(c.beam)](
       args, {c.rows + 1, c.parts, 1, kThreads, vocabulary_shared_bytes(args.wanted, kThreads)});
-  emulated::set_schedule(0);
+  under_test::set_schedule(0);
   for (int r = 0; r < c.rows; ++r) {
     const auto first = banned.begin() + r * kStride;
     check_row(c, logits.data() + r * c.vocab,
@@ -157,7 +157,7 @@ TEST(VocabularyKernel, NotANumber) {
   args.rules = {1, 2, 3, 1, 10, 0.0F, 1.0F};
   args.vocab = 200;
   args.wanted = 4;
-  emulated_kernels<float>().vocabulary[0](
+  under_test::kernels<float>().vocabulary[0](
       args, {1, 1, 1, kThreads, vocabulary_shared_bytes(4, kThreads)});
   EXPECT_TRUE(std::isnan(stats.host()[1]));
   EXPECT_EQ(tokens.host(), (std::vector<std::int32_t>{2, 3, 4, 5}));
@@ -192,9 +192,9 @@ TEST(NgramKernel, BansWhatWouldRepeat) {
     args.history = {device_tokens.data(), nullptr, rows, {table.data(), table.data()}, kStride};
     args.banned = banned.data();
     args.size = n;
-    emulated::set_schedule(i % 6);
-    emulated_search_kernels().ban_ngrams(args, {rows, 1, 1, kThreads, length * 4});
-    emulated::set_schedule(0);
+    under_test::set_schedule(i % 6);
+    under_test::search_kernels().ban_ngrams(args, {rows, 1, 1, kThreads, length * 4});
+    under_test::set_schedule(0);
     for (int r = 0; r < rows; ++r) {
       std::vector<int> path;
       std::set<int> found;
