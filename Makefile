@@ -13,10 +13,10 @@ LAUNCHER := $(shell command -v ccache >/dev/null 2>&1 && echo -DCMAKE_CXX_COMPIL
 SOURCES = $(shell git ls-files --cached --others --exclude-standard '*.cpp' '*.hpp' '*.cu' '*.cuh')
 
 .DEFAULT_GOAL := help
-.PHONY: help setup configure build demo test bench format lint clean
+.PHONY: help setup configure build demo test bench gpu-check format lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## install what the build lacks: Debian packages and LibTorch (545 MB download); safe to repeat
 	@cmake/setup.sh
@@ -35,6 +35,12 @@ test: build ## set-up, build, then every test
 
 bench: build ## speed and memory against stock fairseq and CTranslate2; see bench/README.md
 	@python3 -m bench --build $(BUILD)
+
+gpu-check: setup ## is elbeam right on this machine's NVIDIA GPU, and how fast; writes gpu_check.json and gpu_check.md
+	@command -v nvcc >/dev/null || { echo "gpu-check: no nvcc on the PATH; it needs a CUDA toolkit, 12 or later" >&2; exit 4; }
+	@cmake --preset cuda -B build-cuda $(LAUNCHER) -DELBEAM_TORCH=OFF -DELBEAM_PYTHON=OFF $(CMAKE_ARGS)
+	@cmake --build build-cuda --parallel $(JOBS) --target elbeam-device-bench elbeam-generate device_kernels_test
+	@python3 -m bench.gpu_check --build build-cuda
 
 format: ## rewrite all C++ files in the house format
 	@clang-format -i $(SOURCES)

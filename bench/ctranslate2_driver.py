@@ -15,6 +15,7 @@ import ctranslate2
 def translate(options, sentences):
     translator = ctranslate2.Translator(
         options.model,
+        device=options.device,
         compute_type=options.compute_type,
         inter_threads=1,
         intra_threads=options.threads,
@@ -35,6 +36,7 @@ def generate(options, sentences):
     """Prompts count: the lengths are those of the whole text, as in fairseq."""
     generator = ctranslate2.Generator(
         options.model,
+        device=options.device,
         compute_type=options.compute_type,
         inter_threads=1,
         intra_threads=options.threads,
@@ -57,6 +59,7 @@ def main():
     parser.add_argument("--model", required=True)
     parser.add_argument("--sources", required=True)
     parser.add_argument("--language-model", action="store_true")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--compute-type", default="float32")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--batch", type=int, default=16)

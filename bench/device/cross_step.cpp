@@ -22,10 +22,13 @@ void fill(Device& device, const Buffer<T>& buffer, float deviation) {
   std::normal_distribution<float> normal(0.0F, deviation);
   std::vector<T> numbers(usize(std::min(kBlock, buffer.size())));
   for (T& number : numbers) number = kernels::from_float<T>(normal(random));
-  for (std::int64_t first = 0; first < buffer.size(); first += kBlock) {
-    const std::int64_t count = std::min(kBlock, buffer.size() - first);
-    device.upload(buffer.data() + first, numbers.data(),
-                  count * static_cast<std::int64_t>(sizeof(T)));
+  constexpr auto kSize = static_cast<std::int64_t>(sizeof(T));
+  std::int64_t done = ssize(numbers);
+  device.upload(buffer.data(), numbers.data(), done * kSize);
+  while (done < buffer.size()) {
+    const std::int64_t count = std::min(done, buffer.size() - done);
+    device.copy(buffer.data() + done, buffer.data(), count * kSize);
+    done += count;
   }
 }
 

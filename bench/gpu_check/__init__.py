@@ -1,0 +1,1 @@
+"""`make gpu-check`: whether elbeam is right on this machine's GPU, and how fast. docs/gpu.md says more."""
