@@ -3,13 +3,13 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "eval/line_source.hpp"
+#include "eval/sorted_texts.hpp"
 #include "text/python_string.hpp"
 #include "text/utf8.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <utility>
 
@@ -111,6 +111,7 @@ class JsonlFile final : public TextFile {
   std::string field_;
 };
 
+// What is wanted of each sentence is given in the order of ids.
 class FairseqFile final : public TextFile {
  public:
   FairseqFile(std::unique_ptr<LineSource> lines, const TextFileOptions& options)
@@ -119,18 +120,11 @@ class FairseqFile final : public TextFile {
     while (lines->next(line)) {
       if (const auto parsed = parse_fairseq_line(line)) add(*parsed, lines->line_number());
     }
-    if (!detokenized_.empty()) {
-      ELBEAM_CHECK(detokenized_.size() == texts_.size(), ErrorCode::kFormat, name(), " has ",
-                   texts_.size(), " sentences with H- lines and ", detokenized_.size(),
-                   " with D- lines");
-      texts_.swap(detokenized_);
-      detokenized_.clear();
-    }
     const char* wanted = options.role == TextRole::kHypothesis  ? "H-"
                          : options.role == TextRole::kReference ? "T-"
                                                                 : "S-";
-    ELBEAM_CHECK(!texts_.empty(), ErrorCode::kFormat, name(), " has no ", wanted, " lines");
-    next_ = texts_.begin();
+    more_ = sorted_.next(ahead_);
+    ELBEAM_CHECK(more_, ErrorCode::kFormat, name(), " has no ", wanted, " lines");
   }
 
  private:
@@ -140,26 +134,50 @@ class FairseqFile final : public TextFile {
       const std::size_t tab = line.rest.find('\t');
       ELBEAM_CHECK(tab != std::string_view::npos, ErrorCode::kFormat, name(), ":", number, ": a ",
                    line.kind, "- line needs id, score and text, separated by tabs");
-      (line.kind == 'H' ? texts_ : detokenized_)
-          .try_emplace(line.id, std::string(line.rest.substr(tab + 1)));
+      (line.kind == 'D' ? detokenized_ : tokenized_) = true;
+      // Beside D- lines, of an H- line only its being there counts.
+      const bool counts = line.kind == 'D' || !detokenized_;
+      sorted_.add({line.id, line.kind, number, counts ? line.rest.substr(tab + 1) : ""});
     } else if ((role == TextRole::kReference && line.kind == 'T') ||
                (role == TextRole::kSource && line.kind == 'S')) {
-      const bool fresh = texts_.try_emplace(line.id, std::string(line.rest)).second;
-      ELBEAM_CHECK(fresh, ErrorCode::kFormat, name(), ":", number, ": a second line ", line.kind,
-                   "-", line.id);
+      sorted_.add({line.id, line.kind, number, line.rest});
     }
   }
 
   bool read(std::vector<std::string>& texts) override {
-    if (next_ == texts_.end()) return false;
-    texts.assign(1, std::move(next_->second));
-    next_ = texts_.erase(next_);
+    if (!more_) return false;
+    texts.resize(1);
+    const NumberedText first = take(texts.front());
+    const bool hypotheses = options().role == TextRole::kHypothesis;
+    bool tokenized = first.kind == 'H';
+    bool detokenized = first.kind == 'D';
+    for (; more_ && ahead_.id == first.id; more_ = sorted_.next(ahead_)) {
+      ELBEAM_CHECK(hypotheses, ErrorCode::kFormat, name(), ":", ahead_.line, ": a second line ",
+                   first.kind, "-", first.id);
+      tokenized = tokenized || ahead_.kind == 'H';
+      if (ahead_.kind == 'D' && !detokenized) texts.front().assign(ahead_.text);
+      detokenized = detokenized || ahead_.kind == 'D';
+    }
+    const bool complete = !tokenized_ || !detokenized_ || (tokenized && detokenized);
+    ELBEAM_CHECK(!hypotheses || complete, ErrorCode::kFormat, name(), " has ",
+                 tokenized ? "an H- and no D-" : "a D- and no H-", " line of sentence ", first.id,
+                 ", but others with both");
     return true;
   }
 
-  std::map<std::int64_t, std::string> texts_;
-  std::map<std::int64_t, std::string> detokenized_;
-  std::map<std::int64_t, std::string>::iterator next_;
+  NumberedText take(std::string& text) {
+    NumberedText one = ahead_;
+    text.assign(one.text);
+    one.text = {};
+    more_ = sorted_.next(ahead_);
+    return one;
+  }
+
+  SortedTexts sorted_;
+  NumberedText ahead_;  // if more_
+  bool more_ = false;
+  bool tokenized_ = false;    // whether there are H- lines,
+  bool detokenized_ = false;  // and D- lines
 };
 
 // Makes a line end of each separator, in place: a line end is not longer than what was there.

@@ -70,6 +70,20 @@ TEST(TextFileTest, FairseqOutputComesInTheOrderOfIds) {
   EXPECT_EQ(read(path, options).size(), 13U);
 }
 
+TEST(TextFileTest, FairseqOutputMayHaveOneKindOfHypothesisButNotHalfOfOne) {
+  EXPECT_EQ(read(write("d", "D-1\t-0.1\tb\nD-0\t-0.1\ta\n")), (Lines{{"a"}, {"b"}}));
+  EXPECT_EQ(read(write("h", "H-1\t-0.1\tb\nH-1\t-0.2\tc\nH-0\t-0.1\ta\n")), (Lines{{"a"}, {"b"}}));
+  const std::string both = "H-0\t-0.1\ta\nD-0\t-0.1\ta\n";
+  EXPECT_TRUE(throws(ErrorCode::kFormat, "has an H- and no D- line of sentence 7",
+                     [&] { read(write("cut", both + "H-7\t-0.1\tb\n")); }));
+  EXPECT_TRUE(throws(ErrorCode::kFormat, "has a D- and no H- line of sentence 7",
+                     [&] { read(write("cut", both + "D-7\t-0.1\tb\n")); }));
+  TextFileOptions options;
+  options.role = TextRole::kReference;
+  EXPECT_TRUE(throws(ErrorCode::kFormat, ":3: a second line T-5",
+                     [&] { read(write("twice", "T-5\ta\nT-2\tb\nT-5\ta\n"), options); }));
+}
+
 TEST(TextFileTest, JsonLines) {
   const std::string path = write("x.jsonl", R"({"hypothesis": "a\nb", "reference": ["c", "d"]}
 

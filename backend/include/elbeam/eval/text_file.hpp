@@ -30,11 +30,12 @@ struct TextFileOptions {
 };
 
 // Not thread-safe. Plain and JSON lines are read as they are needed and take the memory of one
-// line. fairseq's output is given in the order of its ids, for which it has to be read first; of
-// several hypotheses with one id the first counts, and detokenized ones (D-) if there are any.
+// line. fairseq's output is given in the order of its ids, for which it is read by open() already;
+// what does not fit into 8 MiB is sorted in a temporary file (in TMPDIR, else /tmp). Of several
+// hypotheses with one id the first counts, and detokenized ones (D-) if there are any.
 class TextFile {
  public:
-  // "-" is standard input. Throws Error(kIo).
+  // "-" is standard input. Throws Error: kIo, and of fairseq's output whatever next() throws.
   static std::unique_ptr<TextFile> open(const std::string& path, const TextFileOptions& options);
 
   virtual ~TextFile() = default;
