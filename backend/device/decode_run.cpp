@@ -289,11 +289,11 @@ void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t
       {args.width, query_rows, narrow(group_rows), static_cast<int>(sizeof(T)), el},
       device.properties().limits);
   args.chunks = plan.chunks;
+  args.row_blocks = (query_rows + plan.warps - 1) / plan.warps;
   args.tile_slots = plan.tile;
   device.kernels(T{}).paged[plan.geometry](
-      args,
-      {narrow((rows + group_rows - 1) / group_rows), (query_rows + plan.warps - 1) / plan.warps,
-       (el ? 1 : heads) * plan.chunks, plan.warps * 32, plan.shared_bytes, device.stream()});
+      args, {narrow((rows + group_rows - 1) / group_rows * plan.chunks * args.row_blocks), 1,
+             el ? 1 : heads, plan.warps * 32, plan.shared_bytes, device.stream()});
   if (el) project_pooled(w, rows);
   layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
 }
@@ -333,11 +333,12 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
       {args.width, query_rows, narrow(shape_.beam), static_cast<int>(sizeof(T)), el},
       device.properties().limits);
   args.chunks = plan.chunks;
+  args.row_blocks = (query_rows + plan.warps - 1) / plan.warps;
   args.tile_keys = plan.tile;
   const std::int32_t z = el ? 1 : heads;
   device.kernels(T{}).contiguous[plan.geometry](
-      args, {narrow(ranges_.size()), (query_rows + plan.warps - 1) / plan.warps, z * plan.chunks,
-             plan.warps * 32, plan.shared_bytes, device.stream()});
+      args, {narrow(ranges_.size() * plan.chunks * args.row_blocks), 1, z, plan.warps * 32,
+             plan.shared_bytes, device.stream()});
   if (most_parts_ > 1) {
     device.kernels(T{}).merge(
         {partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,

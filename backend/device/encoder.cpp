@@ -98,10 +98,11 @@ class ChunkRun {
         {args.width, chunk_.longest, 1, static_cast<int>(sizeof(T)), false},
         device.properties().limits);
     args.chunks = plan.chunks;
+    args.row_blocks = (chunk_.longest + plan.warps - 1) / plan.warps;
     args.tile_keys = plan.tile;
     device.kernels(T{}).contiguous[plan.geometry](
-        args, {narrow(ssize(chunk_.ranges.size())), (chunk_.longest + plan.warps - 1) / plan.warps,
-               heads * plan.chunks, plan.warps * 32, plan.shared_bytes, device.stream()});
+        args, {narrow(ssize(chunk_.ranges.size()) * plan.chunks * args.row_blocks), 1, heads,
+               plan.warps * 32, plan.shared_bytes, device.stream()});
     layers_.linear(a.context.data(), rows_, layer.self.output, a.branch.data(), d);
   }
 

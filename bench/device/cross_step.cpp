@@ -111,14 +111,11 @@ class Step : public CrossStep {
     const int width = el_ ? shape_.dim : shape_.dim / shape_.heads;
     plan_ = kernels::plan_contiguous({width, rows, group_rows_, static_cast<int>(sizeof(T)), el_},
                                      limits);
-    launch_ = {0,
-               (rows + plan_.warps - 1) / plan_.warps,
-               (el_ ? 1 : shape_.heads) * plan_.chunks,
-               plan_.warps * 32,
-               plan_.shared_bytes,
-               device_.stream()};
-    const int parts = kernels::plan_parts(
-        shape_.source, groups_ * launch_.grid_y * (el_ ? 1 : shape_.heads), limits);
+    row_blocks_ = (rows + plan_.warps - 1) / plan_.warps;
+    launch_ = {
+        0, 1, el_ ? 1 : shape_.heads, plan_.warps * 32, plan_.shared_bytes, device_.stream()};
+    const int parts =
+        kernels::plan_parts(shape_.source, groups_ * row_blocks_ * launch_.grid_z, limits);
     std::vector<KeyRange> ranges;
     std::vector<RowRange> rows_of;
     for (int group = 0; group < groups_; ++group) {
@@ -131,7 +128,7 @@ class Step : public CrossStep {
     }
     ranges_ = Buffer<KeyRange>(device_, std::span<const KeyRange>(ranges));
     rows_of_ = Buffer<RowRange>(device_, std::span<const RowRange>(rows_of));
-    launch_.grid_x = static_cast<int>(ranges.size());
+    launch_.grid_x = static_cast<int>(ranges.size()) * plan_.chunks * row_blocks_;
     parts_ = parts;
     if (parts == 1) return;
     const std::int64_t all_rows = std::int64_t{shape_.sentences} * shape_.beam;
@@ -154,6 +151,7 @@ class Step : public CrossStep {
     args.width = el_ ? shape_.dim : shape_.dim / shape_.heads;
     args.head_stride = el_ ? 0 : args.width;
     args.chunks = plan_.chunks;
+    args.row_blocks = row_blocks_;
     args.tile_keys = plan_.tile;
     args.partial = partial_.data();
     args.partial_stats = stats_.data();
@@ -172,6 +170,7 @@ class Step : public CrossStep {
   bool el_;
   std::int64_t groups_;
   int group_rows_;
+  int row_blocks_ = 1;
   int parts_ = 1;
   std::vector<Buffer<T>> memories_;
   Buffer<T> queries_, out_, short_queries_, weight_;

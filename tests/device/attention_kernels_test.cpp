@@ -171,12 +171,13 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
   const AttentionPlan plan = plan_contiguous(
       {c.width, 5 * numbers.query_rows, 5, static_cast<int>(sizeof(T)), c.el}, DeviceLimits{});
   args.chunks = plan.chunks;
+  args.row_blocks = random_int(random, 1, 2);
   args.tile_keys = plan.tile;
   const auto result = run_schedules(out, count, c.all_schedules, [&] {
     const auto& kernels = under_test::kernels<T>();
     kernels.contiguous[plan.geometry](
-        args, {static_cast<int>(all.ranges.size()), random_int(random, 1, 2),
-               numbers.heads * plan.chunks, plan.warps * 32, plan.shared_bytes});
+        args, {static_cast<int>(all.ranges.size()) * plan.chunks * args.row_blocks, 1,
+               numbers.heads, plan.warps * 32, plan.shared_bytes});
     if (c.parts > 1 && all.rows > 0) {
       kernels.merge({partial.data(), stats.data(), parts_of_row.data(), out.data(), d,
                      args.partial_rows, args.query_rows, c.width, numbers.heads, args.head_stride},

@@ -227,6 +227,7 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
       plan_paged({c.width, c.beam * args.query_rows, c.beam, static_cast<int>(sizeof(T)), c.el},
                  DeviceLimits{});
   args.chunks = plan.chunks;
+  args.row_blocks = random_int(random, 1, 2);
   args.tile_slots = plan.tile;
   std::vector<T> first;
   for (int schedule = 0; schedule < 6; schedule += random_int(random, 1, 5)) {
@@ -234,7 +235,7 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
     under_test::set_schedule(schedule);
     // One block more than there are groups.
     under_test::kernels<T>().paged[plan.geometry](
-        args, {c.groups + 1, random_int(random, 1, 2), (c.el ? 1 : c.heads) * plan.chunks,
+        args, {(c.groups + 1) * plan.chunks * args.row_blocks, 1, c.el ? 1 : c.heads,
                plan.warps * 32, plan.shared_bytes});
     if (schedule == 0) first = out.host();
     EXPECT_EQ(std::memcmp(first.data(), out.data(), first.size() * sizeof(T)), 0)

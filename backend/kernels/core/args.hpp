@@ -21,11 +21,12 @@ struct Launch {
 };
 
 // Elements from one key in shared memory to the next. Rows end with whole registers of the lanes
-// that share them; where those are 4 lanes, two rows are read at once, and 64 bytes more put them
-// into different banks.
+// that share them. Where those are 4 lanes, 64 bytes of two rows are read at once: rows of whole
+// turns of the banks, 128 bytes, get 64 more, so that the two lie in different banks.
 ELBEAM_PORTABLE int staged_stride(int lanes, int elements, int width, int element_size) {
   const int columns = lanes * elements;
-  return (width + columns - 1) / columns * columns + (lanes == 4 ? 64 / element_size : 0);
+  const int stride = (width + columns - 1) / columns * columns;
+  return lanes == 4 && stride * element_size % 128 == 0 ? stride + 64 / element_size : stride;
 }
 
 // How far a decode has come. It lives in device memory, so that a captured step can be replayed.
@@ -94,10 +95,12 @@ struct RowRange {
 // Attention of rows to tokens that lie one after another: EL cross-attention (keys = values =
 // hidden states, width = d, a row for each head), beam-shared multi-head cross-attention, and the
 // encoder's self-attention (a head for each block_z, width = d_k). Row m of a group is
-// queries + (first * query_rows + m) * query_stride, m < count * query_rows.
+// queries + (first * query_rows + m) * query_stride, m < count * query_rows. block_x is
+// (range * chunks + chunk) * row_blocks + row block: blocks that read the same keys start one after
+// another, so that the keys come from memory once.
 template <typename T>
 struct ContiguousArgs {
-  const KeyRange* ranges = nullptr;  // [grid_x]
+  const KeyRange* ranges = nullptr;
   const RowRange* rows_of = nullptr;
   const T* queries = nullptr;
   const T* keys = nullptr;    // [tokens] with stride key_stride
@@ -108,8 +111,9 @@ struct ContiguousArgs {
   std::int64_t out_stride = 0;
   std::int32_t query_rows = 1;  // rows of `queries` for each row of the group
   std::int32_t width = 0;
-  std::int32_t head_stride = 0;  // from one head's columns to the next; heads = block_z / chunks
+  std::int32_t head_stride = 0;  // from one head's columns to the next
   std::int32_t chunks = 1;       // of the output's columns, where a row is wider than registers
+  std::int32_t row_blocks = 1;   // that a range's rows are shared out to
   std::int32_t tile_keys = 0;    // that shared memory has room for, twice
   float scale = 1.0F;
   // Results of parts: [part][rows of `queries`][head] sums, each [width], then maximum and sum.
@@ -165,6 +169,7 @@ struct StoreArgs {
 
 // Attention of each row to its own history: EL (query_rows = heads, width = d, values = keys) or
 // multi-head (block_z is the head). Rows of a group that share an ancestor read its slot once.
+// block_x is (group * chunks + chunk) * row_blocks + row block, as in ContiguousArgs.
 template <typename T>
 struct PagedArgs {
   const StepState* state = nullptr;
@@ -177,6 +182,7 @@ struct PagedArgs {
   std::int32_t width = 0;
   std::int32_t head_stride = 0;
   std::int32_t chunks = 1;
+  std::int32_t row_blocks = 1;
   std::int32_t value_offset = 0;  // from a slot's key to its value; 0: the same
   std::int32_t tile_slots = 0;    // that shared memory has room for
   float scale = 1.0F;

@@ -6,6 +6,17 @@
 
 namespace elbeam::kernels {
 
+// Which part of the work a block of the attention kernels has; see ContiguousArgs.
+struct BlockPlace {
+  int item;  // range or group
+  int chunk;
+  int row_block;
+};
+ELBEAM_DEVICE BlockPlace block_place(int row_blocks, int chunks) {
+  const int x = block_x();
+  return {x / row_blocks / chunks, x / row_blocks % chunks, x % row_blocks};
+}
+
 template <typename G>
 struct ContiguousAttention {
   using T = typename G::Element;
@@ -15,11 +26,12 @@ struct ContiguousAttention {
   static constexpr int kMinBlocks = G::kElements > 8 ? 1 : 2;
 
   static ELBEAM_DEVICE void run(const Args& args) {
-    const KeyRange range = args.ranges[block_x()];
+    const BlockPlace place = block_place(args.row_blocks, args.chunks);
+    const KeyRange range = args.ranges[place.item];
     const RowRange rows = args.rows_of[range.group];
     const int count = rows.count * args.query_rows;
     const int warps = thread_count() / kWarp;
-    for (int first = block_y() * warps; first < count; first += grid_y() * warps)
+    for (int first = place.row_block * warps; first < count; first += args.row_blocks * warps)
       attend(args, range, rows.first * args.query_rows + first, count - first);
   }
 
@@ -61,8 +73,8 @@ struct ContiguousAttention {
   // The warps of the block take query rows first_row, first_row + 1, ... of which `rows` exist.
   static ELBEAM_DEVICE void attend(const Args& args, const KeyRange& range, int first_row,
                                    int rows) {
-    const int head = block_z() / args.chunks;
-    const int column = block_z() % args.chunks * G::kColumns;
+    const int head = block_z();
+    const int column = block_place(args.row_blocks, args.chunks).chunk * G::kColumns;
     const bool active = warp_index() < rows;
     const std::int64_t row = first_row + warp_index();
     RowAttention<G> attention;
@@ -99,15 +111,13 @@ struct ContiguousAttention {
     if (range.parts == 1) {
       T* out = args.out + row * args.out_stride +
                static_cast<std::int64_t>(head) * args.head_stride + column;
-      const float total = attention.total;
-      attention.for_each_sum(columns,
-                             [&](int c, float sum) { out[c] = from_float<T>(sum / total); });
+      attention.store(out, columns, attention.total);
       return;
     }
     const std::int64_t heads = args.head_stride == 0 ? 1 : args.out_stride / args.head_stride;
     const std::int64_t place = (range.part * args.partial_rows + row) * heads + head;
     float* out = args.partial + place * args.width + column;
-    attention.for_each_sum(columns, [&](int c, float sum) { out[c] = sum; });
+    attention.store(out, columns, 1.0F);
     if (column == 0 && lane_index() == 0) {
       args.partial_stats[2 * place] = attention.maximum;
       args.partial_stats[2 * place + 1] = attention.total;
@@ -164,11 +174,12 @@ struct PagedAttention {
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
-    if (block_x() >= state.groups) return;
+    const BlockPlace place = block_place(args.row_blocks, args.chunks);
+    if (place.item >= state.groups) return;
     const int warps = thread_count() / kWarp;
     const int count = state.group_rows * args.query_rows;
-    for (int first = block_y() * warps; first < count; first += grid_y() * warps)
-      attend(args, state, first, count);
+    for (int first = place.row_block * warps; first < count; first += args.row_blocks * warps)
+      attend(args, state, place.item, first);
   }
 
  private:
@@ -177,7 +188,7 @@ struct PagedAttention {
     T* keys;
     T* values;
     const T** sources;  // [tile_slots] where the staged slots lie
-    int* map;           // [steps of the tile][histories] place of a slot among the staged ones
+    int* map;           // [histories][steps of the tile] place of a slot among the staged ones
     int* staged;        // how many
   };
   static ELBEAM_DEVICE Tile tile(const Args& args) {
@@ -202,15 +213,16 @@ struct PagedAttention {
     }
   };
 
-  // One warp: lists each slot that the tile's steps need once.
+  // One warp: lists each slot that the tile's steps need once, history by history: lanes read
+  // ancestors that lie together, and the slots of successive steps lie in different banks.
   static ELBEAM_DEVICE void list_slots(const Args& args, const Histories& histories, int first_step,
                                        int steps, const Tile& to) {
     const int pairs = steps * histories.count;
     int listed = 0;
     for (int base = 0; base < pairs; base += kWarp) {
       const int pair = base + lane_index();
-      const int step = pair / histories.count;
-      const int history = pair % histories.count;
+      const int history = pair / steps;
+      const int step = pair % steps;
       int same = history;  // the first history that has this slot
       int slot = 0;
       if (pair < pairs) {
@@ -226,7 +238,7 @@ struct PagedAttention {
         to.map[pair] = place;
       }
       warp_barrier();
-      if (pair < pairs && !first) to.map[pair] = to.map[step * histories.count + same];
+      if (pair < pairs && !first) to.map[pair] = to.map[same * steps + step];
       listed += count_bits(firsts);
     }
     if (lane_index() == 0) *to.staged = listed;
@@ -250,14 +262,15 @@ struct PagedAttention {
     commit_copies();
   }
 
-  // Query rows first, first + 1, ... of the group's `count`, head by head: row m is of hypothesis
+  // Query rows first, first + 1, ... of the group, head by head: row m is of hypothesis
   // m % group_rows.
-  static ELBEAM_DEVICE void attend(const Args& args, const StepState& state, int first, int count) {
-    const int head = block_z() / args.chunks;
-    const int column = block_z() % args.chunks * G::kColumns;
+  static ELBEAM_DEVICE void attend(const Args& args, const StepState& state, int group, int first) {
+    const int count = state.group_rows * args.query_rows;
+    const int head = block_z();
+    const int column = block_place(args.row_blocks, args.chunks).chunk * G::kColumns;
     const int warps = thread_count() / kWarp;
     const int m = first + warp_index();
-    const std::int64_t group_row = static_cast<std::int64_t>(block_x()) * state.group_rows;
+    const std::int64_t group_row = static_cast<std::int64_t>(group) * state.group_rows;
     const std::int64_t row =
         (group_row + m % state.group_rows) * args.query_rows + m / state.group_rows;
     const Histories histories{
@@ -282,15 +295,13 @@ struct PagedAttention {
       block_barrier();
       if (m < count)
         attention.absorb(now.keys, now.values, G::stride(args.width), column, steps,
-                         [&](int k) { return now.map[k * histories.count + history]; });
+                         [&](int k) { return now.map[history * steps + k]; });
     }
     if (m >= count) return;
     attention.merge_groups();
     const int rest = args.width - column;
     T* out = args.out + row * args.out_stride + head_offset + column;
-    const float total = attention.total;
-    attention.for_each_sum(rest < G::kColumns ? rest : G::kColumns,
-                           [&](int c, float sum) { out[c] = from_float<T>(sum / total); });
+    attention.store(out, rest < G::kColumns ? rest : G::kColumns, attention.total);
   }
 };
 

@@ -186,4 +186,22 @@ ELBEAM_DEVICE void load_vector(const T* from, float (&values)[kVector<T>]) {
   }
 }
 
+template <typename T>
+ELBEAM_DEVICE void store_vector(T* to, const float (&values)[kVector<T>]) {
+  Bits128 bits;
+  ELBEAM_UNROLL
+  for (int w = 0; w < 4; ++w) {
+    if constexpr (sizeof(T) == 4) {
+      bits.word[w] = float_bits(values[w]);
+    } else {
+      bits.word[w] = from_float<T>(values[2 * w]).bits |
+                     static_cast<std::uint32_t>(from_float<T>(values[2 * w + 1]).bits) << 16;
+    }
+  }
+  store_128(to, bits);
+}
+ELBEAM_DEVICE bool is_vector_aligned(const void* address) {
+  return reinterpret_cast<std::uintptr_t>(address) % 16 == 0;
+}
+
 }  // namespace elbeam::kernels

@@ -38,9 +38,9 @@ struct RowAttention {
   float sums[G::kElements];
   float maximum;
   float total;
-  const T* far_query;  // kWide: what does not fit into registers
-  int width;
-  float scale;
+  const T* far_query = nullptr;  // kWide: what does not fit into registers
+  int width = 0;
+  float scale = 1.0F;
 
   ELBEAM_DEVICE void start(const T* row, int row_width, float row_scale) {
     far_query = row;
@@ -54,10 +54,20 @@ struct RowAttention {
   }
 
   ELBEAM_DEVICE void load_query(int first_column) {
+    const bool aligned = is_vector_aligned(far_query);
     ELBEAM_UNROLL
-    for (int e = 0; e < G::kElements; ++e) {
-      const int c = first_column + G::column(e / kVector<T>) + e % kVector<T>;
-      query[e] = c < width ? scale * to_float(far_query[c]) : 0.0F;
+    for (int v = 0; v < G::kVectors; ++v) {
+      const int first = first_column + G::column(v);
+      float values[kVector<T>];
+      if (aligned && first + kVector<T> <= width) {
+        load_vector(far_query + first, values);
+      } else {
+        ELBEAM_UNROLL
+        for (int i = 0; i < kVector<T>; ++i)
+          values[i] = first + i < width ? to_float(far_query[first + i]) : 0.0F;
+      }
+      ELBEAM_UNROLL
+      for (int i = 0; i < kVector<T>; ++i) query[v * kVector<T> + i] = scale * values[i];
     }
   }
 
@@ -156,14 +166,25 @@ struct RowAttention {
     }
   }
 
-  // Calls put(column of the chunk, sum) for the columns that this lane has to write.
-  template <typename Put>
-  ELBEAM_DEVICE void for_each_sum(int columns, const Put& put) const {
+  // Writes sums / divisor to `columns` columns of the chunk, which begins at out.
+  template <typename O>
+  ELBEAM_DEVICE void store(O* out, int columns, float divisor) const {
     if (lane_index() >= G::kLanes) return;
+    const bool aligned = is_vector_aligned(out);
     ELBEAM_UNROLL
-    for (int e = 0; e < G::kElements; ++e) {
-      const int c = G::column(e / kVector<T>) + e % kVector<T>;
-      if (c < columns) put(c, sums[e]);
+    for (int e = 0; e < G::kElements; e += kVector<O>) {
+      const int first = G::column(e / kVector<T>) + e % kVector<T>;
+      float values[kVector<O>];
+      ELBEAM_UNROLL
+      for (int i = 0; i < kVector<O>; ++i) values[i] = sums[e + i] / divisor;
+      if (aligned && first + kVector<O> <= columns) {
+        store_vector(out + first, values);
+        continue;
+      }
+      ELBEAM_UNROLL
+      for (int i = 0; i < kVector<O>; ++i) {
+        if (first + i < columns) out[first + i] = from_float<O>(values[i]);
+      }
     }
   }
 };

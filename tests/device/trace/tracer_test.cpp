@@ -3,6 +3,7 @@
 
 #include "device/device_array.hpp"
 #include "device/trace/planted_races.hpp"
+#include "kernels/emulated/machine.hpp"
 
 #include <optional>
 #include <set>

@@ -1,0 +1,243 @@
+// A decoder with random weights on the emulated device, in the middle of a decode: for the tests of
+// what a whole step does.
+#pragma once
+
+#include "device/decode_run.hpp"
+#include "device/device_array.hpp"
+#include "device/emulated_device.hpp"
+#include "device/trace/tracer.hpp"
+#include "kernels/emulated/machine.hpp"
+
+#include <numeric>
+#include <utility>
+
+namespace elbeam::device {
+
+using attention::Kind;
+using kernels::Half;
+using kernels::emulated::Tracer;
+using kernels::emulated::Traffic;
+using kernels::emulated::TrafficMeter;
+
+struct StepShape {
+  std::int64_t sentences = 32;
+  std::int64_t beam = 4;
+  std::int64_t source = 48;
+  std::int64_t steps = 18;  // that each hypothesis has behind it, this one included
+  std::int64_t dim = 128;
+  std::int64_t heads = 16;
+  std::int64_t layers = 2;
+  std::int64_t vocab = 200;
+  std::int64_t hidden = 512;  // of the feed-forward network
+  Kind self_kind = Kind::kEl;
+  Kind cross_kind = Kind::kEl;
+
+  std::int64_t rows() const { return sentences * beam; }
+  std::int64_t hidden_bytes() const { return sentences * source * dim * kBytes; }
+  // What a step has to read: the hidden states and the hypotheses' own states once for each layer,
+  // and the weights once.
+  std::int64_t cross_floor() const { return layers * hidden_bytes(); }
+  std::int64_t self_floor() const { return layers * rows() * steps * dim * kBytes; }
+  static constexpr std::int64_t kBytes = 2;
+};
+
+// The emulated device, with products counted and arrays named by what they are for.
+class MeteredDevice : public Device {
+ public:
+  std::string purpose = "activations";
+  std::int64_t allocated(const std::string& name) const { return bytes_.at(name); }
+
+  const Properties& properties() const override { return device_->properties(); }
+  std::int64_t free_bytes() const override { return device_->free_bytes(); }
+  void* allocate(std::int64_t bytes) override {
+    void* memory = device_->allocate(bytes);
+    Tracer::instance().traffic.name_array(memory, bytes, purpose);
+    bytes_[purpose] += bytes;
+    return memory;
+  }
+  void release(void* memory) noexcept override { device_->release(memory); }
+  void upload(void* to, const void* from, std::int64_t bytes) override {
+    device_->upload(to, from, bytes);
+  }
+  void download(void* to, const void* from, std::int64_t bytes) override {
+    device_->download(to, from, bytes);
+  }
+  void copy(void* to, const void* from, std::int64_t bytes) override {
+    device_->copy(to, from, bytes);
+  }
+  void clear(void* memory, std::int64_t bytes) override { device_->clear(memory, bytes); }
+  std::int64_t post(const void* from, std::int64_t bytes) override {
+    return device_->post(from, bytes);
+  }
+  const void* poll(std::int64_t ticket) override { return device_->poll(ticket); }
+  std::unique_ptr<Graph> capture(const std::function<void()>& work) override {
+    return device_->capture(work);
+  }
+  void multiply(const Product<float>& product) override { device_->multiply(product); }
+  // The library's products are not traced: each operand counts once.
+  void multiply(const Product<Half>& product) override {
+    TrafficMeter& meter = Tracer::instance().traffic;
+    const auto move = [&](const Half* first, std::int64_t rows, std::int64_t ld,
+                          std::int64_t columns, bool writes) {
+      for (std::int64_t r = 0; r < rows; ++r)
+        meter.move("products", first + r * ld, columns * StepShape::kBytes, writes);
+    };
+    for (std::int64_t i = 0; i < product.batch; ++i) {
+      move(product.a + i * product.a_step, product.m, product.lda, product.k, false);
+      const std::int64_t b_rows = product.transposed ? product.n : product.k;
+      const std::int64_t b_columns = product.transposed ? product.k : product.n;
+      move(product.b + i * product.b_step, b_rows, product.ldb, b_columns, false);
+      move(product.c + i * product.c_step, product.m, product.ldc, product.n, true);
+    }
+    device_->multiply(product);
+  }
+  const kernels::DeviceKernels<float>& kernels(float) const override {
+    return device_->kernels(0.0F);
+  }
+  const kernels::DeviceKernels<Half>& kernels(Half) const override {
+    return device_->kernels(Half{});
+  }
+  const kernels::SearchKernels& search_kernels() const override {
+    return device_->search_kernels();
+  }
+  void* stream() const override { return nullptr; }
+
+ private:
+  std::shared_ptr<Device> device_ = make_emulated_device();
+  std::map<std::string, std::int64_t> bytes_;
+};
+
+class WeightsMaker {
+ public:
+  explicit WeightsMaker(Device& device) : device_(device) {}
+
+  StackWeights<Half> stack(const StepShape& shape) {
+    StackWeights<Half> stack;
+    stack.dim = shape.dim;
+    stack.heads = shape.heads;
+    stack.vocab = shape.vocab;
+    stack.max_positions = shape.steps + 1;
+    stack.tokens = numbers(shape.vocab * shape.dim);
+    stack.positions = numbers(stack.max_positions * shape.dim);
+    stack.embedding_norm = norm(shape.dim);
+    for (std::int64_t l = 0; l < shape.layers; ++l) {
+      LayerWeights<Half> layer;
+      layer.self = attention(shape.dim);
+      if (shape.self_kind == Kind::kMha) layer.self.fused = linear(3 * shape.dim, shape.dim);
+      layer.cross = attention(shape.dim);
+      layer.self_norm = norm(shape.dim);
+      layer.cross_norm = norm(shape.dim);
+      layer.final_norm = norm(shape.dim);
+      layer.fc1 = linear(shape.hidden, shape.dim);
+      layer.fc2 = linear(shape.dim, shape.hidden);
+      stack.layers.push_back(std::move(layer));
+    }
+    return stack;
+  }
+  Linear<Half> linear(std::int64_t outputs, std::int64_t inputs) {
+    return {numbers(outputs * inputs), numbers(outputs), outputs, inputs};
+  }
+  Buffer<Half> numbers(std::int64_t count) {
+    const auto host = kernels::random_numbers<Half>(random_, usize(count), 0.1F);
+    return {device_, std::span<const Half>(host)};
+  }
+
+ private:
+  NormWeights<Half> norm(std::int64_t dim) { return {numbers(dim), numbers(dim)}; }
+  AttentionWeights<Half> attention(std::int64_t dim) {
+    AttentionWeights<Half> w;
+    for (auto* each : {&w.query, &w.key, &w.value, &w.output}) *each = linear(dim, dim);
+    w.output_bias = numbers(dim);
+    w.folded_output_bias = numbers(dim);
+    return w;
+  }
+
+  Device& device_;
+  std::mt19937 random_{41};
+};
+
+struct MeteredModel {
+  explicit MeteredModel(const StepShape& shape) {
+    Tracer::instance().traffic.clear();
+    device.purpose = "weights";
+    WeightsMaker maker(device);
+    stack = maker.stack(shape);
+    output = maker.linear(shape.vocab, shape.dim);
+    device.purpose = "activations";
+  }
+  // Sentences of `lengths` tokens.
+  DecodeRun<Half> run(const StepShape& shape, const std::vector<std::int64_t>& lengths) {
+    EncoderOut<Half> encoder_out;
+    encoder_out.offsets.push_back(0);
+    for (const std::int64_t length : lengths)
+      encoder_out.offsets.push_back(encoder_out.offsets.back() + length);
+    encoder_out.dim = shape.dim;
+    device.purpose = "hidden states";
+    encoder_out.hidden = WeightsMaker(device).numbers(encoder_out.tokens() * shape.dim);
+    device.purpose = "activations";
+    return DecodeRun<Half>(
+        Layers<Half>(device, stack), output,
+        {shape.sentences, shape.beam, shape.steps, shape.self_kind, shape.cross_kind},
+        std::move(encoder_out));
+  }
+
+  MeteredDevice device;
+  StackWeights<Half> stack;
+  Linear<Half> output;
+};
+
+// Every hypothesis has slots of its own from the first step to the last.
+class MeteredStep {
+ public:
+  explicit MeteredStep(const StepShape& shape)
+      : shape_(shape),
+        model_(shape),
+        run_(model_.run(shape, std::vector<std::int64_t>(usize(shape.sentences), shape.source))) {
+    model_.device.purpose = "self cache";
+    for (std::int64_t t = 0; t < shape.steps; ++t) run_.open_step(t, shape.rows());
+    set_state();
+  }
+
+  // The last step, with a second-level cache of so many bytes.
+  void launch(std::int64_t cache_bytes) {
+    tracer_.traffic.set_cache(cache_bytes);
+    tracer_.measure_traffic = true;
+    tracer_.start();
+    run_.launch_step(shape_.rows(), shape_.beam);
+    tracer_.stop();
+    tracer_.measure_traffic = false;
+  }
+  std::int64_t weight_bytes() const { return model_.device.allocated("weights"); }
+
+ private:
+  void set_state() {
+    const auto& rows = run_.rows();
+    const auto beam = narrow(shape_.beam);
+    std::vector<std::int32_t> identity(usize(shape_.rows()));
+    std::iota(identity.begin(), identity.end(), 0);
+    std::vector<std::int32_t> ancestors;
+    for (const std::int32_t row : identity)
+      ancestors.insert(ancestors.end(), usize(rows.ancestor_stride), row);
+    std::vector<kernels::RowRange> rows_of;
+    for (std::int32_t s = 0; s < narrow(shape_.sentences); ++s) rows_of.push_back({s * beam, beam});
+    const auto put = [&](const auto& buffer, const auto& host) {
+      model_.device.upload(buffer.data(), host.data(), ssize(host.size()) * ssize(sizeof host[0]));
+    };
+    put(rows.state,
+        std::vector<kernels::StepState>{
+            {narrow(shape_.steps - 1), narrow(shape_.sentences), narrow(shape_.rows()), beam}});
+    put(rows.parents, identity);
+    put(rows.tokens, std::vector<std::int32_t>(usize(shape_.rows()), 7));
+    put(rows.rows_of, rows_of);
+    put(rows.ancestors[0], ancestors);
+    put(rows.ancestors[1], ancestors);
+    put(rows.parts_of_row, std::vector<std::int32_t>(usize(shape_.rows()), 1));
+  }
+
+  StepShape shape_;
+  Tracer& tracer_ = Tracer::instance();
+  MeteredModel model_;
+  DecodeRun<Half> run_;
+};
+
+}  // namespace elbeam::device
