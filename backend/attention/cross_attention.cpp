@@ -57,15 +57,19 @@ void multi_head(const CrossStep<T>& step, const Task& task, Workspace<T>& work) 
   T* scores = work.scores.data() + task.score_offset;
   for (std::int64_t head = task.first_head; head < task.first_head + task.heads; ++head) {
     const T* q = work.projected.data() + task.rows.first_row * d + head * dk;
-    table.gemm_nn({.m = task.rows.rows,
-                   .n = padded,
-                   .k = dk,
-                   .a = q,
-                   .lda = d,
-                   .b = step.keys_values->keys(task.rows.sentence) + head * dk * padded,
-                   .ldb = padded,
-                   .c = scores,
-                   .ldc = padded});
+    const T* keys = step.keys_values->keys(task.rows.sentence) + head * dk * padded;
+    for (std::int64_t t = 0; t < padded; t += table.panel_width) {
+      const std::int64_t width = std::min(table.panel_width, padded - t);
+      table.gemm_nn({.m = task.rows.rows,
+                     .n = width,
+                     .k = dk,
+                     .a = q,
+                     .lda = d,
+                     .b = keys + t * dk,
+                     .ldb = width,
+                     .c = scores + t,
+                     .ldc = padded});
+    }
     for (std::int64_t r = 0; r < task.rows.rows; ++r) table.softmax(scores + r * padded, length);
     if (step.mean_weights != nullptr) add_heads(step, task.rows, 1, scores, padded);
     table.gemm_nn({.m = task.rows.rows,
@@ -73,8 +77,8 @@ void multi_head(const CrossStep<T>& step, const Task& task, Workspace<T>& work) 
                    .k = length,
                    .a = scores,
                    .lda = padded,
-                   .b = step.keys_values->values(task.rows.sentence) + head * dk,
-                   .ldb = d,
+                   .b = step.keys_values->values(task.rows.sentence) + head * length * dk,
+                   .ldb = dk,
                    .c = work.context.data() + task.rows.first_row * d + head * dk,
                    .ldc = d});
   }
@@ -137,6 +141,28 @@ void el(const CrossStep<T>& step, const Task& task, Workspace<T>& work) {
   }
 }
 
+struct KeyShape {
+  std::int64_t length = 0;
+  std::int64_t padded = 0;  // length rounded up to whole vectors
+  std::int64_t ld = 0;      // of the rows they are copied from
+  std::int64_t head_dim = 0;
+};
+
+// One head's keys, rows of `rows`, into panels [d_k][positions], zeros behind the last position.
+template <typename T>
+void transpose_keys(const T* rows, const KeyShape& shape, T* keys) {
+  const std::int64_t panel = kernels::kernels<T>().panel_width;
+  for (std::int64_t first = 0; first < shape.padded; first += panel) {
+    const std::int64_t width = std::min(panel, shape.padded - first);
+    const std::int64_t count = std::clamp<std::int64_t>(shape.length - first, 0, width);
+    for (std::int64_t j = 0; j < shape.head_dim; ++j) {
+      T* line = keys + first * shape.head_dim + j * width;
+      for (std::int64_t t = 0; t < count; ++t) line[t] = rows[(first + t) * shape.ld + j];
+      std::fill(line + count, line + width, T{0});
+    }
+  }
+}
+
 }  // namespace
 
 template <typename T>
@@ -146,34 +172,48 @@ CrossKeysValues<T>::CrossKeysValues(const Weights<T>& weights, const EncoderOut<
   const std::int64_t dk = weights.head_dim();
   const std::int64_t lanes = kernels::kernels<T>().lanes;
   std::int64_t key_count = 0;
-  std::int64_t longest = 0;
   for (std::int64_t s = 0; s < encoder_out.sentences(); ++s) {
-    const std::int64_t length = encoder_out.length(s);
-    padded_.push_back((length + lanes - 1) / lanes * lanes);
+    padded_.push_back((encoder_out.length(s) + lanes - 1) / lanes * lanes);
     key_offsets_.push_back(key_count);
     value_offsets_.push_back(encoder_out.offsets[usize(s)] * d);
     key_count = checked_add(key_count, checked_mul(padded_.back(), d));
-    longest = std::max(longest, length);
   }
   keys_.reserve(key_count);
   values_.reserve(checked_mul(encoder_out.offsets.back(), d));
-  const std::int64_t total = encoder_out.offsets.back();
-  weights.value().multiply({encoder_out.hidden.data(), encoder_out.dim}, total, {values_.data(), d},
-                           {.bias = weights.value_bias()}, pool);
-  AlignedBuffer<T> rows(checked_mul(longest, d));
-  for (std::int64_t s = 0; s < encoder_out.sentences(); ++s) {
-    const std::int64_t length = encoder_out.length(s);
-    const std::int64_t padded = padded_[usize(s)];
-    weights.key().multiply({encoder_out.sentence(s), encoder_out.dim}, length, {rows.data(), d},
-                           {.bias = weights.key_bias()}, pool);
-    T* keys = keys_.data() + key_offsets_[usize(s)];
-    pool.parallel_for(weights.heads(), [&](std::int64_t head) {
-      for (std::int64_t j = 0; j < dk; ++j) {
-        T* line = keys + (head * dk + j) * padded;
-        for (std::int64_t t = 0; t < length; ++t) line[t] = rows.data()[t * d + head * dk + j];
-        std::fill(line + length, line + padded, T{0});
-      }
+  AlignedBuffer<T> projected;
+  for (std::int64_t first = 0; first < encoder_out.sentences();) {
+    const std::int64_t begin = encoder_out.offsets[usize(first)];
+    std::int64_t last = first + 1;
+    while (last < encoder_out.sentences() &&
+           encoder_out.offsets[usize(last + 1)] - begin <= kProjectedTokens)
+      ++last;
+    const std::int64_t tokens = encoder_out.offsets[usize(last)] - begin;
+    projected.reserve(checked_mul(tokens, d));
+    const auto project = [&](const kernels::PackedMatrix<T>& weight, const T* bias) {
+      weight.multiply({encoder_out.sentence(first), encoder_out.dim}, tokens, {projected.data(), d},
+                      {.bias = bias}, pool);
+    };
+    // Tasks are pairs of a sentence and a head: use(sentence, head, its first projected number).
+    const auto for_each_head = [&](auto&& use) {
+      pool.parallel_for((last - first) * weights.heads(), [&](std::int64_t task) {
+        const std::int64_t s = first + task / weights.heads();
+        const std::int64_t head = task % weights.heads();
+        use(s, head, projected.data() + (encoder_out.offsets[usize(s)] - begin) * d + head * dk);
+      });
+    };
+    project(weights.key(), weights.key_bias());
+    for_each_head([&](std::int64_t s, std::int64_t head, const T* rows) {
+      const std::int64_t padded = padded_[usize(s)];
+      transpose_keys(rows, {encoder_out.length(s), padded, d, dk},
+                     keys_.data() + key_offsets_[usize(s)] + head * dk * padded);
     });
+    project(weights.value(), weights.value_bias());
+    for_each_head([&](std::int64_t s, std::int64_t head, const T* rows) {
+      const std::int64_t length = encoder_out.length(s);
+      T* values = values_.data() + value_offsets_[usize(s)] + head * length * dk;
+      for (std::int64_t t = 0; t < length; ++t) std::copy_n(rows + t * d, dk, values + t * dk);
+    });
+    first = last;
   }
 }
 

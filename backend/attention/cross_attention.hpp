@@ -27,9 +27,14 @@ struct EncoderOut {
   }
 };
 
-// Keys and values of one layer for multi-head attention. Keys are transposed per head, so that the
-// scores of a row are one product along the source positions: [head][d_k][padded length]; values
-// are [length][dim].
+// Keys and values are computed for short sentences together, as long as they have no more tokens
+// than this: products of few rows would read the weights for each of them.
+inline constexpr std::int64_t kProjectedTokens = 192;
+
+// Keys and values of one layer for multi-head attention, in the order in which a step reads them,
+// so that the processor sees them coming: of each sentence one head after the other. A head's keys
+// are panels of panel_width source positions (the last one of fewer, a multiple of the vector's
+// lanes), each [d_k][positions]; its values are [length][d_k].
 template <typename T>
 class CrossKeysValues {
  public:

@@ -1,6 +1,6 @@
 #include "attention/planner.hpp"
 
-#include "attention/self_attention.hpp"
+#include "attention/cross_attention.hpp"
 #include "base/checked_math.hpp"
 
 #include <algorithm>
@@ -77,7 +77,9 @@ BatchMemory batch_memory(const MemoryRequest& request, Kind cross_kind) {
   if (cross_kind == Kind::kMha) {
     const std::int64_t layer = checked_mul(checked_add(tokens, padded), s.dim);
     elements = checked_add(elements, checked_mul(layer, s.layers));
-    elements = checked_add(elements, checked_mul(longest, s.dim));  // keys before their transpose
+    // Keys or values as they are projected, before they are put in order.
+    const std::int64_t projected = std::max(longest, std::min(tokens, kProjectedTokens));
+    elements = checked_add(elements, checked_mul(projected, s.dim));
   }
   memory.cross_bytes = checked_mul(elements, request.element_bytes);
   // Whole pages, and one more where a prompt of one row a sentence fans out into beams.

@@ -20,6 +20,12 @@ struct Shape {
   std::int64_t expected_steps = 0;  // T
 };
 
+// What one core can do at most; measured by bench/kernels.
+struct Machine {
+  double flops = 117e9;            // a second, fp32
+  double bytes_per_second = 30e9;  // read from memory
+};
+
 // Work and memory of cross-attention over a whole batch.
 struct Cost {
   double seconds = 0.0;  // predicted, on one thread
