@@ -8,49 +8,81 @@
 namespace elbeam::attention {
 namespace {
 
-// Floating-point operations a second of one core, measured on an AVX-512 Zen 5
-// (docs/benchmarks.md). Only their ratios decide, and those are about the same with AVX2.
-constexpr double kPackedRate = 250e9;  // products with packed weights
-constexpr double kHiddenRate = 100e9;  // EL's two products with the hidden states
-// A head's two products over its keys and values: each key that is loaded serves all beams, so one
-// beam is bound by loads and five are not.
-double keys_rate(std::int64_t beam) {
-  return 50e9 * static_cast<double>(std::min<std::int64_t>(beam, 5));
+// Fractions of Machine::flops that the kernels reach, and what is not arithmetic, as measured by
+// elbeam-attention-bench (docs/kernels.md holds predictions against measurements).
+constexpr double kPacked = 0.92;      // products with packed weights, and EL's with its slices
+constexpr double kKeys = 0.8;         // a head's two products over its keys and values
+constexpr double kHidden = 0.63;      // EL's two products with the hidden states,
+constexpr double kHiddenRows = 16;    // unless a sentence has fewer (head, beam) rows than this
+constexpr double kTask = 0.6e-6;      // seconds for each sentence and head: softmax, short loops
+constexpr double kCacheBytes = 16e6;  // what a step reads again in the next step if it is no more
+constexpr double kCacheSpeed = 3.0;   // of the cache against memory
+
+// Seconds to read what a step reads of all layers.
+double read_seconds(double bytes, const Machine& machine) {
+  return bytes / machine.bytes_per_second / (bytes > kCacheBytes ? 1.0 : kCacheSpeed);
 }
 
-double flops_per_source_token_and_row(const Shape& s) {  // scores and pooling of one d-wide head
-  return 4.0 * static_cast<double>(s.source_tokens) / static_cast<double>(s.sentences);
+double packed_seconds(double flops, double weight_bytes, const Machine& machine) {
+  return std::max(flops / (kPacked * machine.flops), read_seconds(weight_bytes, machine));
 }
 
-double row_steps(const Shape& s) {  // decoder rows summed over steps
-  return static_cast<double>(s.sentences) * static_cast<double>(s.beam) *
-         static_cast<double>(s.expected_steps);
+double rows(const Shape& s) { return static_cast<double>(s.sentences * s.beam); }
+
+// Query and output projection of a step: both ways have them.
+double projection_seconds(const Shape& s, double element_bytes, const Machine& machine) {
+  const double weights =
+      2.0 * static_cast<double>(s.layers) * static_cast<double>(s.dim) * static_cast<double>(s.dim);
+  return packed_seconds(2.0 * weights * rows(s), weights * element_bytes, machine);
+}
+
+// Scores and pooling of a step in which one head is `width` numbers wide, all layers and heads.
+double attend_flops(const Shape& s, double width) {
+  return 4.0 * static_cast<double>(s.source_tokens) * static_cast<double>(s.beam) * width *
+         static_cast<double>(s.heads) * static_cast<double>(s.layers);
 }
 
 }  // namespace
 
-double cross_cache_bytes_copied(const Shape& s, std::int64_t element_bytes) {
-  return predict_cross_mha(s, element_bytes).cache_bytes * static_cast<double>(s.beam);
+Shape copied(const Shape& s) {
+  Shape shape = s;
+  shape.beam = 1;
+  shape.sentences *= s.beam;
+  shape.source_tokens *= s.beam;
+  return shape;
 }
 
-Cost predict_cross_mha(const Shape& s, std::int64_t element_bytes) {
+Cost predict_cross_mha(const Shape& s, std::int64_t element_bytes, const Machine& machine) {
   const auto d = static_cast<double>(s.dim);
-  const double build =
-      4.0 * static_cast<double>(s.source_tokens) * static_cast<double>(s.key_dim) * d;
-  const double attend = flops_per_source_token_and_row(s) * d * row_steps(s);
   const auto layers = static_cast<double>(s.layers);
-  return {
-      layers * (build / kPackedRate + attend / keys_rate(s.beam)),
-      layers * 2.0 * d * static_cast<double>(s.source_tokens) * static_cast<double>(element_bytes)};
+  const auto tokens = static_cast<double>(s.source_tokens);
+  const auto element = static_cast<double>(element_bytes);
+  Cost cost;
+  cost.cache_bytes = layers * 2.0 * d * tokens * element;
+  const double build =
+      4.0 * layers * tokens * static_cast<double>(s.key_dim) * d / (kPacked * machine.flops);
+  const double attend =
+      std::max(attend_flops(s, d / static_cast<double>(s.heads)) / (kKeys * machine.flops),
+               read_seconds(cost.cache_bytes, machine)) +
+      kTask * layers * static_cast<double>(s.sentences * s.heads);
+  cost.seconds = build + static_cast<double>(s.expected_steps) *
+                             (projection_seconds(s, element, machine) + attend);
+  return cost;
 }
 
-Cost predict_cross_el(const Shape& s, std::int64_t element_bytes) {
+Cost predict_cross_el(const Shape& s, std::int64_t element_bytes, const Machine& machine) {
   const auto key_dim = static_cast<double>(s.key_dim);
-  const auto heads = static_cast<double>(s.heads);
-  const double attend = flops_per_source_token_and_row(s) * heads * key_dim * row_steps(s);
-  const double expand = 4.0 * static_cast<double>(s.dim) * key_dim * row_steps(s);  // q~ and o
-  return {static_cast<double>(s.layers) * (attend / kHiddenRate + expand / kPackedRate),
-          key_dim * static_cast<double>(s.source_tokens) * static_cast<double>(element_bytes)};
+  const auto layers = static_cast<double>(s.layers);
+  const auto element = static_cast<double>(element_bytes);
+  const double slices = 2.0 * layers * static_cast<double>(s.dim) * key_dim;  // for q~ and o
+  const double expand = packed_seconds(2.0 * slices * rows(s), slices * element, machine);
+  const double reached =
+      kHidden * std::min(1.0, static_cast<double>(s.heads * s.beam) / kHiddenRows);
+  const double attend = attend_flops(s, key_dim) / (reached * machine.flops) +
+                        kTask * layers * static_cast<double>(s.sentences * s.heads);
+  return {static_cast<double>(s.expected_steps) *
+              (projection_seconds(s, element, machine) + expand + attend),
+          key_dim * static_cast<double>(s.source_tokens) * element};
 }
 
 Kind plan_cross(const Shape& s, std::int64_t element_bytes) {

@@ -20,23 +20,26 @@ struct Shape {
   std::int64_t expected_steps = 0;  // T
 };
 
-// What one core can do at most; measured by bench/kernels.
+// What one core can do at most. The default was measured on one core of an AMD EPYC (Zen 4,
+// AVX-512, fp32); a choice depends on the quotient alone. elbeam-attention-bench measures its own
+// machine.
 struct Machine {
-  double flops = 117e9;            // a second, fp32
+  double flops = 117e9;            // a second; a multiply-add counts twice
   double bytes_per_second = 30e9;  // read from memory
 };
 
-// Work and memory of cross-attention over a whole batch.
+// Cross-attention over a whole batch, projections included.
 struct Cost {
   double seconds = 0.0;  // predicted, on one thread
   double cache_bytes = 0.0;
 };
 
-// The paper's three ways: K and V copied per beam (what plain fairseq does), K and V shared by the
-// beams, hidden states alone.
-double cross_cache_bytes_copied(const Shape& shape, std::int64_t element_bytes);
-Cost predict_cross_mha(const Shape& shape, std::int64_t element_bytes);
-Cost predict_cross_el(const Shape& shape, std::int64_t element_bytes);
+// The paper's three ways: hidden states alone, K and V shared by the beams, K and V copied for each
+// beam (what plain fairseq does). The last one's cost is that of sharing with beams that are
+// sentences of their own.
+Cost predict_cross_el(const Shape& shape, std::int64_t element_bytes, const Machine& machine = {});
+Cost predict_cross_mha(const Shape& shape, std::int64_t element_bytes, const Machine& machine = {});
+Shape copied(const Shape& shape);
 
 // The cheaper of the two in predicted seconds.
 Kind plan_cross(const Shape& shape, std::int64_t element_bytes);

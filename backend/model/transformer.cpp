@@ -179,7 +179,7 @@ class NativeTransformer : public Transformer {
     report_.cross_bytes_shared =
         static_cast<std::int64_t>(predict_cross_mha(shape, sizeof(T)).cache_bytes);
     report_.cross_bytes_copied =
-        static_cast<std::int64_t>(cross_cache_bytes_copied(shape, sizeof(T)));
+        static_cast<std::int64_t>(predict_cross_mha(copied(shape), sizeof(T)).cache_bytes);
   }
   void record_self(std::int64_t bytes) const {
     const std::lock_guard<std::mutex> lock(report_mutex_);
