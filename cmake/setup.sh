@@ -2,7 +2,7 @@
 # What `make setup` runs: brings whatever the build lacks, and does nothing when nothing is lacking.
 #
 #   cmake/setup.sh          compiler, CMake, Ninja, Boost, JSON, ICU, sentencepiece, GoogleTest (Debian); LibTorch (PyPI)
-#   cmake/setup.sh lint     the above and clang, clang-format, clang-tidy
+#   cmake/setup.sh lint     the above and what checks need: clang, clang-format, clang-tidy, Chromium
 #   cmake/setup.sh cuda     only nvcc and nvdisasm (PyPI, 125 MB), which compile the device's kernels for the test `cubin`;
 #                           a CUDA build needs a whole CUDA toolkit instead
 #
@@ -63,6 +63,7 @@ missing_packages() {
     has_command clang++ || echo clang
     has_command clang-format || echo clang-format
     has_command clang-tidy || echo clang-tidy
+    has_command chromium || has_command chromium-browser || echo chromium
   fi
 }
 

@@ -64,15 +64,20 @@
   }
 
   // ---- plots ----
-  const edgesOf = (lists, bins) => {
-    let low = Infinity, high = -Infinity;
-    for (const list of lists) for (const x of list) { low = Math.min(low, x); high = Math.max(high, x); }
+  const edgesOf = (lists, most) => {
+    let low = Infinity, high = -Infinity, whole = true;
+    for (const list of lists) for (const x of list) {
+      low = Math.min(low, x); high = Math.max(high, x); whole &&= Number.isInteger(x);
+    }
     if (!(high > low)) { low = Math.min(low, 0); high = low + 1; }
-    return { low, high, width: (high - low) / bins };
+    if (!whole) return { low, high, bins: most, width: (high - low) / most };
+    // Of whole numbers each bar has equally many.
+    const width = Math.ceil((high - low + 1) / most);
+    return { low, high, bins: Math.ceil((high - low + 1) / width), width };
   };
   function histogram(title, lists, labels) {
-    const bins = lists.length > 2 ? 10 : 16, wide = 360, tall = 170, left = 34, bottom = 20;
-    const { low, high, width } = edgesOf(lists, bins);
+    const wide = 360, tall = 170, left = 34, bottom = 20;
+    const { low, high, bins, width } = edgesOf(lists, lists.length > 2 ? 10 : 16);
     const bound = (x) => number(x, Number.isInteger(x) ? 0 : 2);
     const counts = lists.map((list) => {
       const count = new Array(bins).fill(0);
