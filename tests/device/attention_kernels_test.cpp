@@ -185,6 +185,7 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
     }
   });
   verify_cross(c, all, numbers, result);
+  expect_small_error();
 }
 
 constexpr int kElWidths[] = {8, 20, 33, 64, 96, 128, 200, 256, 300, 384, 512, 768, 1000, 1024};

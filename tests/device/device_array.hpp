@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <cstring>
 #include <random>
+#include <utility>
 #include <vector>
 
 namespace elbeam::kernels {
@@ -75,6 +76,21 @@ inline int random_int(std::mt19937& random, int low, int high) {
   return std::uniform_int_distribution<int>(low, high)(random);
 }
 
+// The squared error of all numbers that expect_close() has seen since the last check, relative to
+// their squares: finer than a bound for each number, where many are a little off.
+struct ErrorSum {
+  double error = 0.0;
+  double total = 0.0;
+};
+inline ErrorSum& error_sum() {
+  static ErrorSum sum;
+  return sum;
+}
+inline void expect_small_error() {
+  const ErrorSum sum = std::exchange(error_sum(), {});
+  EXPECT_LE(sum.error, 5e-4 * sum.total) << "normalised mean squared error";
+}
+
 // What a result of type T may differ from one in double: relative to `scale`, the size of the
 // numbers that were summed. NaN and infinities have to be the same.
 template <typename T>
@@ -85,6 +101,8 @@ void expect_close(T found, double wanted, double scale, const char* what) {
         << what << ": " << value << " instead of " << wanted;
     return;
   }
+  error_sum().error += (value - wanted) * (value - wanted);
+  error_sum().total += wanted * wanted;
   const double tolerance = sizeof(T) == 4 ? 1e-5 : std::is_same_v<T, Half> ? 1e-3 : 8e-3;
   EXPECT_NEAR(value, wanted, tolerance * std::max(scale, std::abs(wanted))) << what;
 }

@@ -5,6 +5,7 @@
 #include "kernels/launch_plan.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 
 namespace elbeam::kernels {
@@ -20,7 +21,8 @@ void check_norm(std::mt19937& random, int i) {
   const int rows = random_int(random, 1, 3);
   const int dim = random_int(random, 1, 300);
   const int threads = 32 * random_int(random, 1, 4);
-  const auto x = random_numbers<T>(random, usize(rows * dim));
+  auto x = random_numbers<T>(random, usize(rows * dim));
+  if (i % 10 == 9) x[0] = from_float<T>(i % 20 == 9 ? std::nanf("") : -INFINITY);
   const auto residual = random_numbers<T>(random, usize(rows * dim));
   const auto bias = random_numbers<T>(random, usize(dim));
   const auto gain = random_numbers<T>(random, usize(dim));
@@ -57,6 +59,7 @@ void check_norm(std::mt19937& random, int i) {
           4.0, "normalised");
     }
   }
+  expect_small_error();
 }
 
 TEST(NormKernel, AgreesWithDoublePrecision) {
@@ -88,22 +91,35 @@ double activated(Activation kind, double x) {
   return x;
 }
 
+// Every 7th number is infinite or none.
+template <typename T>
+void check_activation(Activation kind, std::mt19937& random, int i) {
+  const int dim = random_int(random, 1, 200);
+  auto x = random_numbers<T>(random, usize(2 * dim), 3.0F);
+  for (std::size_t c = 0; i % 2 == 1 && c < x.size(); c += 7) {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    x[c] = from_float<T>(c % 3 == 0 ? kInfinity : c % 3 == 1 ? -kInfinity : std::nanf(""));
+  }
+  const auto bias = random_numbers<T>(random, usize(dim));
+  DeviceArray<T> dx(x), dbias(bias);
+  const T* added = i % 4 < 2 ? nullptr : dbias.data();
+  // One block more than there are rows.
+  under_test::kernels<T>().activate({dx.data(), added, 2, dim, kind}, {3, 1, 1, 64, 0});
+  for (int c = 0; c < 2 * dim; ++c) {
+    const double sum = number(x, c) + (added == nullptr ? 0.0 : number(bias, c % dim));
+    expect_close(dx.data()[c], activated(kind, sum), 1.0, "activation");
+  }
+  expect_small_error();
+}
+
 TEST(ActivateKernel, EveryActivation) {
   std::mt19937 random(23);
   for (const Activation kind : {Activation::kNone, Activation::kRelu, Activation::kGelu,
                                 Activation::kGeluAccurate, Activation::kTanh, Activation::kSwish}) {
     for (int i = 0; i < 20; ++i) {
-      const int dim = random_int(random, 1, 200);
-      const auto x = random_numbers<float>(random, usize(2 * dim), 3.0F);
-      const auto bias = random_numbers<float>(random, usize(dim));
-      DeviceArray<float> dx(x), dbias(bias);
-      const float* added = i % 2 == 0 ? nullptr : dbias.data();
-      // One block more than there are rows.
-      under_test::kernels<float>().activate({dx.data(), added, 2, dim, kind}, {3, 1, 1, 64, 0});
-      for (int c = 0; c < 2 * dim; ++c) {
-        const double sum = number(x, c) + (added == nullptr ? 0.0 : number(bias, c % dim));
-        expect_close(dx.data()[c], activated(kind, sum), 1.0, "activation");
-      }
+      check_activation<float>(kind, random, i);
+      check_activation<Half>(kind, random, i);
+      check_activation<BFloat16>(kind, random, i);
     }
   }
 }
@@ -243,6 +259,7 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
   }
   under_test::set_schedule(0);
   verify_paged(c, numbers, first);
+  expect_small_error();
 }
 
 TEST(PagedAttentionKernel, AgreesWithDoublePrecision) {

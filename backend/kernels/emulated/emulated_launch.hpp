@@ -1,12 +1,13 @@
-// The device's kernels, compiled for the emulated machine.
+// How a kernel of kernels/core is started on the emulated machine.
+#pragma once
+
 #include "base/check.hpp"
 #include "kernels/core/table.hpp"
 
 namespace elbeam::kernels {
-namespace {
 
 template <typename Kernel>
-struct Start {
+struct EmulatedStart {
   using Args = typename Kernel::Args;
   static void launch(const Args& args, const Launch& how) {
     if (!emulated::record([args, how] { run(args, how); })) run(args, how);
@@ -23,19 +24,9 @@ struct Start {
   }
 };
 
-}  // namespace
-
 template <typename T>
 const DeviceKernels<T>& emulated_kernels() {
-  static const DeviceKernels<T> table = make_kernels<T, Start>();
-  return table;
-}
-template const DeviceKernels<float>& emulated_kernels();
-template const DeviceKernels<Half>& emulated_kernels();
-template const DeviceKernels<BFloat16>& emulated_kernels();
-
-const SearchKernels& emulated_search_kernels() {
-  static const SearchKernels table = make_search_kernels<Start>();
+  static const DeviceKernels<T> table = make_kernels<T, EmulatedStart>();
   return table;
 }
 
