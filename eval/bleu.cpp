@@ -45,7 +45,7 @@ struct Scratch {
 class Bleu final : public Metric {
  public:
   explicit Bleu(const BleuOptions& options)
-      : options_(options), tokenizer_(make_tokenizer(options.tokenize)) {
+      : options_(options), tokenizer_(make_tokenizer(options.tokenize, options.segmentation)) {
     const std::string& method = options_.smooth_method;
     ELBEAM_CHECK(method == "none" || method == "floor" || method == "add-k" || method == "exp",
                  ErrorCode::kUsage, "unknown smoothing method ", quoted(method),
@@ -68,10 +68,9 @@ class Bleu final : public Metric {
     if (smooth == "floor" || smooth == "add-k") {
       smooth += "[" + text::python_fixed(smooth_value_, 2) + "]";
     }
-    return signature_of(
-        context, concat("case:", options_.lowercase ? "lc" : "mixed",
-                        "|eff:", yes_no(options_.effective_order), "|tok:", options_.tokenize,
-                        options_.characters ? "+char" : "", "|smooth:", smooth));
+    return signature_of(context, concat("case:", options_.lowercase ? "lc" : "mixed", "|eff:",
+                                        yes_no(options_.effective_order), "|tok:", tokenizer_name(),
+                                        options_.characters ? "+char" : "", "|smooth:", smooth));
   }
 
   void measure(const Segment& segment, std::span<double> statistics) const override {
@@ -101,6 +100,11 @@ class Bleu final : public Metric {
   }
 
  private:
+  // "spm" is an older name of sacrebleu's.
+  std::string tokenizer_name() const {
+    return options_.tokenize == "spm" ? "flores101" : options_.tokenize;
+  }
+
   std::size_t orders() const { return usize(options_.max_order); }
 
   void tokenize(const Segment& segment, Scratch& scratch) const {

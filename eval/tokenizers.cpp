@@ -204,6 +204,16 @@ class InternationalTokenizer final : public Tokenizer {
   }
 };
 
+// tokenizer_spm.py.
+class PieceTokenizer final : public Tokenizer {
+ public:
+  explicit PieceTokenizer(const Segmentation& segmentation) : segmentation_(segmentation) {}
+  std::string operator()(std::string_view line) const override { return segmentation_(line); }
+
+ private:
+  Segmentation segmentation_;
+};
+
 }  // namespace
 
 std::string separate_marks(std::string_view line) {
@@ -229,19 +239,31 @@ std::string separate_by_digits(std::string_view line) {
   return a;
 }
 
-std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name) {
+bool needs_segmentation(const std::string& name) {
+  return name == "spm" || name == "flores101" || name == "flores200" || name == "spBLEU-1K";
+}
+
+std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name,
+                                                const Segmentation& segmentation) {
+  if (needs_segmentation(name)) {
+    ELBEAM_CHECK(segmentation, ErrorCode::kUnsupported, "tokenizer ", name,
+                 " is a sentencepiece model, which elbeam does not carry: give its file with "
+                 "--tokenizer-model (sacrebleu keeps it in ~/.sacrebleu/models)");
+    return std::make_unique<PieceTokenizer>(segmentation);
+  }
   if (name == "none") return std::make_unique<NoTokenizer>();
   if (name == "13a") return std::make_unique<Tokenizer13a>();
   if (name == "intl") return std::make_unique<InternationalTokenizer>();
   if (name == "char") return std::make_unique<CharacterTokenizer>();
   if (name == "zh") return std::make_unique<ChineseTokenizer>();
-  for (const char* other : {"ja-mecab", "ko-mecab", "spm", "flores101", "flores200", "spBLEU-1K"}) {
+  for (const char* other : {"ja-mecab", "ko-mecab"}) {
     ELBEAM_CHECK(name != other, ErrorCode::kUnsupported, "tokenizer ", other,
-                 " needs a dictionary or a model that elbeam does not carry; tokenize the files "
-                 "yourself and use tokenizer none");
+                 " needs a dictionary that elbeam does not carry; tokenize the files yourself and "
+                 "use tokenizer none");
   }
   fail(ErrorCode::kUsage, "unknown tokenizer ", quoted(name),
-       "; there are none, 13a, intl, char and zh");
+       "; there are none, 13a, intl, char, zh, and with a model flores101, flores200, spm and "
+       "spBLEU-1K");
 }
 
 std::string spread_characters(std::string_view line) {

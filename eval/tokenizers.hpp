@@ -1,6 +1,8 @@
 // sacrebleu's tokenizers (sacrebleu/tokenizers/*.py).
 #pragma once
 
+#include <elbeam/eval/metrics.hpp>
+
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -19,8 +21,12 @@ class Tokenizer {
 };
 
 // Throws Error: kUsage for a name that sacrebleu does not know either, kUnsupported for one that
-// needs a model or a library.
-std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name);
+// needs a library, or a segmentation where none is given. `segmentation` may be empty.
+std::unique_ptr<const Tokenizer> make_tokenizer(const std::string& name,
+                                                const Segmentation& segmentation = {});
+
+// Whether the tokenizer of this name is a sentencepiece model (tokenizer_spm.py).
+bool needs_segmentation(const std::string& name);
 
 // The two halves of what 13a, zh and Tercom do to Western text: blanks around marks that always
 // stand alone; blanks around periods, commas and dashes by the digits next to them.

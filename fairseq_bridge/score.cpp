@@ -38,6 +38,7 @@ constexpr char kHelp[] =
 
   elbeam-score --sys output.txt --ref reference.txt
   elbeam-score --ref reference.txt < output.txt
+  elbeam-score output.txt < reference.txt
 
   -s, --sys FILE      system output, a sentence a line; - is standard input [-]
   -r, --ref FILE      references, a sentence a line
@@ -86,18 +87,25 @@ std::string namespace_line(const ScoreOptions& options) {
 }
 
 ScoreOptions score_options(const ParsedFlags& flags) {
-  const std::string extra = flags.data();
-  ELBEAM_CHECK(extra.empty() && flags.unrecognized().empty(), ErrorCode::kUsage,
-               "unrecognized arguments: ", extra.empty() ? flags.unrecognized().front() : extra);
-  ELBEAM_CHECK(flags.text("--ref").has_value(), ErrorCode::kUsage,
+  // Beyond fairseq-score: the system output without its flag, and the references then from
+  // standard input.
+  const std::string output = flags.data();
+  ELBEAM_CHECK(flags.unrecognized().empty(), ErrorCode::kUsage,
+               "unrecognized arguments: ", flags.unrecognized().front());
+  ELBEAM_CHECK(output.empty() || flags.text("--sys").value() == "-", ErrorCode::kUsage,
+               "two system outputs: ", quoted(flags.text("--sys").value()), " and ",
+               quoted(output));
+  ELBEAM_CHECK(flags.text("--ref").has_value() || !output.empty(), ErrorCode::kUsage,
                "the following arguments are required: -r/--ref");
   const std::int64_t order = flags.integer("--order").value();
   ELBEAM_CHECK(order <= 4, ErrorCode::kUsage,
                "BLEU scores for order > 4 aren't supported: --order ", order);
   ELBEAM_CHECK(order >= 1, ErrorCode::kUsage, "--order must be at least 1, got ", order);
   ScoreOptions options;
-  options.system = flags.text("--sys").value();
-  options.reference = flags.text("--ref").value();
+  options.system = output.empty() ? flags.text("--sys").value() : output;
+  options.reference = flags.text("--ref").value_or("-");
+  ELBEAM_CHECK(options.system != "-" || options.reference != "-", ErrorCode::kUsage,
+               "standard input (-) can be only one of --sys and --ref");
   options.order = static_cast<int>(order);
   options.ignore_case = flags.flag("--ignore-case");
   options.sacrebleu = flags.flag("--sacrebleu");

@@ -2,7 +2,11 @@
 
 #include "base/check.hpp"
 #include "cli/command_line.hpp"
+#include "eval/tokenizers.hpp"
+#include "text/bpe.hpp"
 
+#include <algorithm>
+#include <memory>
 #include <sstream>
 
 namespace elbeam::cli {
@@ -28,6 +32,7 @@ struct Raw {
   std::string metrics;
   std::string format = "auto";
   double smooth_value = 0;
+  std::string tokenizer_model;
 };
 
 po::options_description general_flags(Raw& raw) {
@@ -72,8 +77,12 @@ po::options_description resampling_flags(Raw& raw) {
 po::options_description metric_flags(Raw& raw) {
   po::options_description out("Metrics' own options", 100);
   eval::MetricOptions& m = raw.options.metrics;
-  out.add_options()("tokenize", into(m.bleu.tokenize), "bleu: none, 13a, intl, char, zh [13a]")(
-      "lowercase", po::bool_switch(&m.bleu.lowercase), "bleu, chrf, wer: compare in lower case")(
+  out.add_options()("tokenize", into(m.bleu.tokenize),
+                    "bleu: none, 13a, intl, char, zh, flores101, flores200 [13a]")(
+      "tokenizer-model", into(raw.tokenizer_model),
+      "bleu: the sentencepiece model of --tokenize flores101, flores200 (sacrebleu keeps it in "
+      "~/.sacrebleu/models)")("lowercase", po::bool_switch(&m.bleu.lowercase),
+                              "bleu, chrf, wer: compare in lower case")(
       "smooth-method", into(m.bleu.smooth_method), "bleu: none, floor, add-k, exp [exp]")(
       "smooth-value", into(raw.smooth_value), "bleu: of floor [0.1] and add-k [1]")(
       "max-ngram-order", into(m.bleu.max_order), "bleu [4]")(
@@ -125,12 +134,30 @@ void check(const ScoreOptions& options) {
   ELBEAM_CHECK(options.references.size() <= static_cast<std::size_t>(eval::kMaxReferences),
                ErrorCode::kLimit, options.references.size(), " files of references; at most ",
                eval::kMaxReferences);
+  std::vector<std::string> all = options.systems;
+  all.insert(all.end(), options.references.begin(), options.references.end());
+  all.push_back(options.source);
+  ELBEAM_CHECK(std::count(all.begin(), all.end(), "-") <= 1, ErrorCode::kUsage,
+               "standard input (-) can be only one of --sys, --ref and --src");
   const bool paired = options.resampling == ScoreOptions::Resampling::kPairedBootstrap ||
                       options.resampling == ScoreOptions::Resampling::kPairedRandomization;
   ELBEAM_CHECK(!paired || options.systems.size() > 1, ErrorCode::kUsage,
                "a paired test needs two or more --sys FILE");
   ELBEAM_CHECK(options.threads >= 0 && options.threads <= 1024, ErrorCode::kUsage,
                "--threads must be 0 to 1024, got ", options.threads);
+}
+
+// The pieces of sacrebleu's tokenizers that are sentencepiece models.
+void set_segmentation(const std::string& model, eval::BleuOptions& bleu) {
+  if (model.empty()) return;
+  ELBEAM_CHECK(eval::needs_segmentation(bleu.tokenize), ErrorCode::kUsage,
+               "--tokenizer-model is for --tokenize flores101, flores200, spm or spBLEU-1K, not ",
+               quoted(bleu.tokenize));
+  text::BpeOptions options;
+  options.name = "sentencepiece";
+  options.sentencepiece_model = model;
+  const std::shared_ptr<const text::Bpe> pieces = text::make_bpe(options);
+  bleu.segmentation = [pieces](std::string_view line) { return pieces->encode(line); };
 }
 
 void set_resampling(const Raw& raw, ScoreOptions& options) {
@@ -171,6 +198,7 @@ ScoreOptions parse_score_options(const std::vector<std::string>& arguments) {
   options.source_text.role = eval::TextRole::kSource;
   options.reference_text.role = eval::TextRole::kReference;
   options.reference_text.sentence_separator = options.system_text.sentence_separator;
+  set_segmentation(raw.tokenizer_model, options.metrics.bleu);
   set_resampling(raw, options);
   check(options);
   return options;

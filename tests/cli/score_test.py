@@ -43,7 +43,9 @@ class Score(unittest.TestCase):
 
     def test_bad_command_lines(self):
         self.assert_fails(2, "the following arguments are required: -r/--ref")
-        self.assert_fails(2, "unrecognized arguments: x", "x", "-r", self.ref)
+        self.assert_fails(2, "unrecognized arguments: y", "x", "y", "-r", self.ref)
+        self.assert_fails(2, "two system outputs: 'y' and 'x'", "x", "-s", "y", "-r", self.ref)
+        self.assert_fails(2, "standard input (-) can be only one of", "-r", "-")
         self.assert_fails(2, "unrecognized arguments: --x", "-r", self.ref, "--x")
         for order in ("5", "9223372036854775807"):
             self.assert_fails(2, "BLEU scores for order > 4", "-r", self.ref, "-o", order)
@@ -62,6 +64,16 @@ class Score(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertRegex(result.stdout, rb"^Namespace\(sys='-', .* sacrebleu=True, ")
         self.assertEqual(result.stdout.splitlines()[1], SACREBLEU_LINE)
+
+    def test_output_without_its_flag(self):
+        """Beyond fairseq-score: elbeam-score SYS < REF, elbeam-score SYS -r REF."""
+        system = self.write("sys", b"a b c d\ne f g z\n")
+        wanted = self.run_score("-s", system, "-r", self.ref).stdout.splitlines()[1]
+        self.assertRegex(wanted, rb"^BLEU4 = .*, syslen=8, reflen=8\)$")
+        for arguments in ([system], [system, "-r", self.ref]):
+            result = self.run_score(*arguments)  # standard input is what self.ref has
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(result.stdout.splitlines()[1], wanted)
 
     def test_bad_files(self):
         missing = str(self.folder / "missing")

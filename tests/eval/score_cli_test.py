@@ -161,8 +161,16 @@ class ScoreCommandLine(unittest.TestCase):
         self.assert_fails(2, "--sys", self.system, "--metrics", "bleu", parts=("--ref",))
         self.assert_fails(2, "--ref", self.system, "--metrics", "bleu", parts=("--sys",))
         self.assert_fails(2, *files, "--metrics", "bleu", "--tokenise", "13a", parts=("tokenise",))
+        bleu = (*files, "--metrics", "bleu")
+        self.assert_fails(3, *bleu, "--tokenize", "flores200", parts=("--tokenizer-model",))
+        self.assert_fails(3, *bleu, "--tokenize", "ja-mecab", parts=("ja-mecab", "dictionary"))
+        model = ("--tokenizer-model", self.system)
+        self.assert_fails(2, *bleu, *model, parts=("--tokenizer-model is for",))
         self.assert_fails(
-            3, *files, "--metrics", "bleu", "--tokenize", "flores200", parts=("flores200",)
+            *(3, *bleu, "--tokenize", "flores101", *model), parts=("not a sentencepiece model",)
+        )
+        self.assert_fails(
+            *(2, "--sys", "-", "--ref", "-", "--metrics", "bleu"), parts=("standard input",)
         )
         many = [flag for _ in range(101) for flag in ("--ref", self.reference)]
         self.assert_fails(

@@ -5,17 +5,25 @@
 
 #include <elbeam/eval/metric.hpp>
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 namespace elbeam::eval {
+
+// Cuts a line into the pieces of a sentencepiece model, with single blanks between them. Called
+// from several threads at once.
+using Segmentation = std::function<std::string(std::string_view)>;
 
 // sacrebleu 2.6.0, metrics/bleu.py (Papineni et al. 2002; Post 2018). Score.further: the precisions
 // "precision1" ..., "bp", "hyp_len", "ref_len". One segment's score is sentence BLEU, for which
 // effective_order is wanted.
 struct BleuOptions {
-  std::string tokenize = "13a";  // none, 13a, intl, char, zh
+  // none, 13a, intl, char, zh; flores101, flores200, spm and spBLEU-1K with a segmentation
+  std::string tokenize = "13a";
+  Segmentation segmentation;
   bool lowercase = false;
   std::string smooth_method = "exp";   // none, floor, add-k, exp
   std::optional<double> smooth_value;  // of floor (default 0.1) and add-k (1)
