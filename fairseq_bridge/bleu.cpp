@@ -56,23 +56,31 @@ void BleuScorer::add(std::vector<std::int64_t> reference,
   }
 }
 
+double BleuScorer::precision(int order) const {
+  return ratio(matches_[usize(order - 1)], totals_[usize(order - 1)]);
+}
+
+double BleuScorer::brevity() const {
+  return hypothesis_length_ > 0
+             ? std::exp(std::min(0.0, 1.0 - ratio(reference_length_, hypothesis_length_)))
+             : 0.0;
+}
+
+double BleuScorer::score(int order) const {
+  ELBEAM_INVARIANT(order >= 1 && usize(order) <= matches_.size());
+  double log_sum = 0.0;  // -inf where nothing matches: the score is 0 then
+  for (int i = 1; i <= order; ++i) log_sum += std::log(precision(i));
+  return brevity() * std::exp(log_sum / order) * 100;
+}
+
 std::string BleuScorer::result_string(int order) const {
   using text::python_fixed;
-  ELBEAM_INVARIANT(order >= 1 && usize(order) <= matches_.size());
-  double log_sum = 0.0;
+  const double all = score(order);
   std::string precisions;
-  for (std::size_t i = 0; i < usize(order); ++i) {
-    const double precision = ratio(matches_[i], totals_[i]);
-    log_sum += std::log(precision);  // -inf where nothing matches: the score is 0 then
-    precisions += (i == 0 ? "" : "/") + python_fixed(precision * 100, 1);
-  }
-  const double brevity =
-      hypothesis_length_ > 0
-          ? std::exp(std::min(0.0, 1.0 - ratio(reference_length_, hypothesis_length_)))
-          : 0.0;
-  const double score = brevity * std::exp(log_sum / order) * 100;
-  return concat("BLEU", order, " = ", python_fixed(score, 2), ", ", precisions,
-                " (BP=", python_fixed(brevity, 3),
+  for (int i = 1; i <= order; ++i)
+    precisions += (i == 1 ? "" : "/") + python_fixed(precision(i) * 100, 1);
+  return concat("BLEU", order, " = ", python_fixed(all, 2), ", ", precisions,
+                " (BP=", python_fixed(brevity(), 3),
                 ", ratio=", python_fixed(ratio(hypothesis_length_, reference_length_), 3),
                 ", syslen=", hypothesis_length_, ", reflen=", reference_length_, ")");
 }

@@ -30,7 +30,12 @@ class BleuScorer {
   // n-gram that counts.
   std::string result_string(int order = 4) const;
 
+  // The score alone, 0 to 100.
+  double score(int order = 4) const;
+
  private:
+  double precision(int order) const;  // of n-grams of this length, 0 to 1
+  double brevity() const;
   std::span<const std::int64_t> trim(std::span<const std::int64_t> tokens) const;
 
   SpecialTokens special_;

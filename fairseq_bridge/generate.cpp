@@ -1,7 +1,5 @@
 #include "fairseq_bridge/generate.hpp"
 
-#include <elbeam/random.hpp>
-
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "fairseq_bridge/batching.hpp"
@@ -16,7 +14,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <deque>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -49,8 +46,7 @@ OutputFile open_output(const GenerateOptions& options) {
 }
 
 // The batches that this process translates, in fairseq's order.
-std::vector<std::vector<std::int64_t>> plan_batches(const Generator& generator,
-                                                    const GenerateJob& job, QuirkLog& quirks) {
+Batches plan_batches(const Generator& generator, const GenerateJob& job, QuirkLog& quirks) {
   const GenerateOptions& options = job.options;
   SizeLimits size_limits = job.task.size_limits(generator.model_info());
   size_limits.skip_invalid = options.skip_invalid_size;
@@ -63,21 +59,11 @@ std::vector<std::vector<std::int64_t>> plan_batches(const Generator& generator,
       quirks.meets(Quirk::kDropRaggedLastBatch)) {
     batches.pop_back();
   }
-  std::vector<std::vector<std::int64_t>> own;
+  Batches own;
   for (std::int64_t i = options.shard; i < ssize(batches.size()); i += options.shards) {
     own.push_back(std::move(batches[usize(i)]));
   }
   return own;
-}
-
-// The main branch indexes a table of the batch's size by the sentences' numbers: it fails for those
-// beyond, and mixes up the first step's penalties of the others.
-void check_diverse_batch(const std::vector<Sentence>& rows, QuirkLog& quirks) {
-  for (std::int64_t i = 0; i < ssize(rows.size()); ++i) {
-    const std::int64_t id = rows[usize(i)].id;
-    if (id >= ssize(rows.size())) return quirks.fails_at(Quirk::kDiversityIndexesIds);
-    if (id != i) quirks.meets(Quirk::kDiversityIndexesIds);
-  }
 }
 
 std::vector<SentenceResult> score(const Generator& generator, const GenerateJob& job,
@@ -85,60 +71,6 @@ std::vector<SentenceResult> score(const Generator& generator, const GenerateJob&
   ScoreRequest request = job.task.score_request(rows, job.options.request);
   request.attention = needs_attention(job.options.output);
   return generator.score(request);
-}
-
-GenerateRequest generate_request(const GenerateJob& job, const std::vector<Sentence>& rows,
-                                 RandomStream& random) {
-  const GenerateOptions& options = job.options;
-  GenerateRequest request = job.task.request(rows, options.request);
-  if (options.search.strategy == Strategy::kDiverseBeam && options.search.diverse_cumulative &&
-      has_quirk(options.quirks.compat(), Quirk::kDiversityIndexesIds)) {
-    for (const Sentence& row : rows) request.diversity_ids.push_back(row.id);
-  }
-  request.attention = needs_attention(options.output) || options.search.coverage_penalty > 0;
-  request.random = &random;
-  return request;
-}
-
-// The batches of the run, one after the other.
-class BatchReader {
- public:
-  BatchReader(const GenerateJob& job, const std::vector<std::vector<std::int64_t>>& batches,
-              QuirkLog& quirks)
-      : job_(job), batches_(batches), quirks_(quirks) {}
-
-  std::optional<std::vector<Sentence>> next() {
-    if (number_ == batches_.size()) return std::nullopt;
-    const GenerateOptions& options = job_.options;
-    std::vector<Sentence> rows = collate(
-        job_.dataset, batches_[number_++],
-        {job_.task.source_dictionary().special().pad, options.output.replace_unk.has_value()});
-    if (options.search.strategy == Strategy::kDiverseBeam) check_diverse_batch(rows, quirks_);
-    return rows;
-  }
-
- private:
-  const GenerateJob& job_;
-  const std::vector<std::vector<std::int64_t>>& batches_;
-  QuirkLog& quirks_;
-  std::size_t number_ = 0;
-};
-
-// torch's generator as it is when fairseq decodes its first batch: building the models has drawn
-// from it, and so has opening the data.
-RandomStream random_stream(const Generator& generator, const GenerateOptions& options) {
-  RandomStream random(options.seed);
-  if (options.search.strategy != Strategy::kSampling) return random;
-  const auto draws = generator.model_info().initialisation_draws;
-  if (!draws) {
-    fairseq_log(
-        LogLevel::kWarning, kLogger,
-        "samples are not those of fairseq: how many random numbers it draws while it builds "
-        "this architecture is not known");
-  }
-  constexpr std::int64_t kDrawsOfDataIterator = 2;
-  random.skip(static_cast<std::uint64_t>(draws.value_or(0) + kDrawsOfDataIterator));
-  return random;
 }
 
 void log_totals(const Totals& totals) {
@@ -178,32 +110,37 @@ void write_score(const ResultLines& lines, const GenerateOptions& options, Outpu
 }
 
 void write_statistics(const Generator& generator, const GenerateOptions& options,
-                      const runtime::ScheduleCounters& schedule) {
+                      const runtime::ScheduleCounters& schedule,
+                      const std::optional<QualityFigures>& quality) {
   if (!options.stats_path) return;
   const Statistics counters = generator.statistics();
   const ModelInfo& model = generator.model_info();
-  const nlohmann::json json{{"version", version()},
-                            {"architecture", model.architecture},
-                            {"parameters", model.parameters},
-                            {"engine", counters.engine},
-                            {"isa", counters.isa},
-                            {"cross_attention", counters.cross_attention},
-                            {"self_attention", counters.self_attention},
-                            {"sentences", counters.sentences},
-                            {"source_tokens", counters.source_tokens},
-                            {"generated_tokens", counters.generated_tokens},
-                            {"batches", schedule.batches},
-                            {"groups", schedule.groups},
-                            {"splits", schedule.splits},
-                            {"steps", counters.steps},
-                            {"decoder_rows", counters.decoder_rows},
-                            {"encode_seconds", counters.encode_seconds},
-                            {"decode_seconds", counters.decode_seconds},
-                            {"cross_cache_bytes", counters.cross_cache_bytes},
-                            {"self_cache_bytes", counters.self_cache_bytes},
-                            {"cross_cache_bytes_mha_copied", counters.cross_cache_bytes_mha_copied},
-                            {"cross_cache_bytes_mha_shared", counters.cross_cache_bytes_mha_shared},
-                            {"cross_cache_bytes_el", counters.cross_cache_bytes_el}};
+  nlohmann::json json{{"version", version()},
+                      {"architecture", model.architecture},
+                      {"parameters", model.parameters},
+                      {"engine", counters.engine},
+                      {"isa", counters.isa},
+                      {"cross_attention", counters.cross_attention},
+                      {"self_attention", counters.self_attention},
+                      {"sentences", counters.sentences},
+                      {"source_tokens", counters.source_tokens},
+                      {"generated_tokens", counters.generated_tokens},
+                      {"batches", schedule.batches},
+                      {"groups", schedule.groups},
+                      {"splits", schedule.splits},
+                      {"repeated_sentences", schedule.repeated},
+                      {"encoded_sentences", counters.encoded_sentences},
+                      {"selected_tokens", counters.selected_tokens},
+                      {"steps", counters.steps},
+                      {"decoder_rows", counters.decoder_rows},
+                      {"encode_seconds", counters.encode_seconds},
+                      {"decode_seconds", counters.decode_seconds},
+                      {"cross_cache_bytes", counters.cross_cache_bytes},
+                      {"self_cache_bytes", counters.self_cache_bytes},
+                      {"cross_cache_bytes_mha_copied", counters.cross_cache_bytes_mha_copied},
+                      {"cross_cache_bytes_mha_shared", counters.cross_cache_bytes_mha_shared},
+                      {"cross_cache_bytes_el", counters.cross_cache_bytes_el}};
+  if (quality) json["quality"] = quality_json(*quality);
   OutputFile file = *options.stats_path == "-" ? OutputFile::standard_error()
                                                : OutputFile::create(*options.stats_path);
   file.append(json.dump(2) + "\n");
@@ -212,10 +149,31 @@ void write_statistics(const Generator& generator, const GenerateOptions& options
 
 }  // namespace
 
-void translate_dataset(const Generator& generator, const GenerateJob& job, OutputFile& output) {
+namespace {
+
+// Scores the references batch by batch. Returns seconds without what `take` took.
+double score_batches(const Generator& generator, const GenerateJob& job, const Batches& batches,
+                     const TakeResults& take) {
+  double seconds = 0.0;
+  for (const auto& batch : batches) {
+    const std::vector<Sentence> rows = collate(
+        job.dataset, batch,
+        {job.task.source_dictionary().special().pad, job.options.output.replace_unk.has_value()});
+    const Clock::time_point start = Clock::now();
+    const auto results = score(generator, job, rows);
+    seconds += std::chrono::duration<double>(Clock::now() - start).count();
+    take(rows, results);
+  }
+  return seconds;
+}
+
+}  // namespace
+
+void translate_dataset(const Generator& generator, const GenerateJob& job, OutputFile& output,
+                       const std::optional<QualityFigures>& quality) {
   const GenerateOptions& options = job.options;
   QuirkLog quirks = options.quirks;
-  const auto batches = plan_batches(generator, job, quirks);
+  const Batches batches = plan_batches(generator, job, quirks);
   std::int64_t planned = 0;
   for (const auto& batch : batches) planned += ssize(batch.size());
   ResultLines lines(options.output, {job.task.source_dictionary(), job.task.target_dictionary(),
@@ -225,8 +183,7 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
   ELBEAM_CHECK(!options.score_reference || job.dataset.has_targets(), ErrorCode::kUsage,
                "--score-reference needs references, and the data has none");
   Totals totals;
-  RandomStream random = random_stream(generator, options);
-  runtime::Scheduler scheduler(generator, options.search, options.schedule);
+  runtime::ScheduleCounters schedule;
   {
     const DecodingScope scope;
     ProgressBar progress(planned, options.output.progress_bar);
@@ -240,33 +197,17 @@ void translate_dataset(const Generator& generator, const GenerateJob& job, Outpu
       totals.sentences += ssize(rows.size());
       progress.update(totals.sentences);
     };
-    BatchReader reader(job, batches, quirks);
     if (options.score_reference) {
-      while (const auto rows = reader.next()) {
-        const Clock::time_point start = Clock::now();
-        const auto results = score(generator, job, *rows);
-        totals.seconds += std::chrono::duration<double>(Clock::now() - start).count();
-        take(*rows, results);
-      }
+      totals.seconds = score_batches(generator, job, batches, take);
     } else {
-      std::deque<std::vector<Sentence>> decoding;  // batches whose results are still to come
-      scheduler.run(
-          [&]() -> std::optional<GenerateRequest> {
-            auto rows = reader.next();
-            if (!rows) return std::nullopt;
-            decoding.push_back(std::move(*rows));
-            return generate_request(job, decoding.back(), random);
-          },
-          [&](const std::vector<SentenceResult>& results) {
-            take(decoding.front(), results);
-            decoding.pop_front();
-          });
-      totals.seconds = scheduler.counters().seconds;
+      warn_of_unknown_draws(generator, options);
+      schedule = decode_batches(generator, job, batches, &quirks, take);
+      totals.seconds = schedule.seconds;
     }
   }
   log_totals(totals);
   if (job.dataset.has_targets()) write_score(lines, options, output);
-  write_statistics(generator, options, scheduler.counters());
+  write_statistics(generator, options, schedule, quality);
 }
 
 void run_generate(const GenerateOptions& wanted) {
@@ -274,11 +215,18 @@ void run_generate(const GenerateOptions& wanted) {
   const std::unique_ptr<Task> task = make_task(options.task);
   options.search.suppressed_sequences =
       read_suppressed(options.suppress_path, task->target_dictionary());
-  const Generator generator = load_generator(*task, options.load, kLogger);
   const std::unique_ptr<GenerationDataset> dataset = task->load_split();
+  const GenerateJob job{options, *task, *dataset};
+  // The lossless model first, and one model at a time: two may not fit into memory.
+  std::optional<QualitySample> exact;
+  if (measures_quality(job))
+    exact = decode_sample(load_generator(*task, lossless(options.load), kLogger), job);
+  const Generator generator = load_generator(*task, options.load, kLogger);
+  std::optional<QualityFigures> quality;
+  if (exact) quality = check_quality(*exact, decode_sample(generator, job), job);
   // Opened last: a run that cannot start must not empty the results of an earlier one.
   OutputFile output = open_output(options);
-  translate_dataset(generator, {options, *task, *dataset}, output);
+  translate_dataset(generator, job, output, quality);
 }
 
 }  // namespace elbeam::fairseq

@@ -6,6 +6,8 @@
 #include "fairseq_bridge/help.hpp"
 #include "fairseq_bridge/schedule_options.hpp"
 
+#include <cmath>
+
 namespace elbeam::fairseq {
 namespace {
 
@@ -19,7 +21,8 @@ The options, the output lines (S-, T-, H-, D-, P-) and the closing score are tho
 fairseq-generate. Results go to standard output, log lines to standard error.
 
 Exit codes: 0 done; 1 fairseq fails here (--compat); 2 wrong options; 3 input or model rejected;
-4 out of memory or no such device; 130, 143 interrupted; 70 internal error.
+4 out of memory or no such device; 5 --max-quality-loss exceeded; 130, 143 interrupted; 70 internal
+error.
 
 )";
 
@@ -40,6 +43,18 @@ void read_shard(const ParsedFlags& flags, QuirkLog& quirks, GenerateOptions& opt
                "--num-shards and --distributed-world-size both choose batches: give one of them");
   options.shards = shards;
   options.shard = shard;
+}
+
+QualityOptions read_quality(const ParsedFlags& flags) {
+  QualityOptions quality;
+  quality.max_loss = flags.real("--max-quality-loss");
+  ELBEAM_CHECK(!quality.max_loss || (*quality.max_loss >= 0 && std::isfinite(*quality.max_loss)),
+               ErrorCode::kUsage, "--max-quality-loss must be at least 0 BLEU points, got ",
+               *quality.max_loss);
+  quality.sample = required_int(flags, "--quality-sample");
+  ELBEAM_CHECK(quality.sample >= 0, ErrorCode::kUsage,
+               "--quality-sample must be at least 0 sentences, got ", quality.sample);
+  return quality;
 }
 
 // fairseq_cli/generate.py:main and what its run comes to.
@@ -66,6 +81,9 @@ void check_combinations(const ParsedFlags& flags, QuirkLog& quirks, GenerateOpti
   if (options.score_reference && options.output.alignment == PrintAlignment::kSoft) {
     quirks.fails_at(Quirk::kSoftReferenceAlignmentFails);
   }
+  ELBEAM_CHECK(!options.score_reference || !options.load.vocabulary.active(), ErrorCode::kUsage,
+               "--score-reference scores all tokens, and --vocabulary-list and "
+               "--lexical-shortlist leave tokens out");
   // SequenceScorer is given the models alone.
   if (options.score_reference) options.load.lm_path.clear();
 }
@@ -95,6 +113,7 @@ CommandLine parse_command_line(const std::vector<std::string>& arguments) {
   options.stats_path = flags.text("--stats");
   options.suppress_path = flags.text("--suppress");
   options.score_reference = flags.flag("--score-reference");
+  options.quality = read_quality(flags);
   read_shard(flags, quirks, options);
   options.seed = static_cast<std::uint64_t>(read_seed(flags));
   options.shuffle_seed = static_cast<std::uint32_t>(read_seed(flags) + 1);

@@ -16,6 +16,12 @@
 
 namespace elbeam::fairseq {
 
+// How much options that are not lossless (--dtype int8) may change.
+struct QualityOptions {
+  std::optional<double> max_loss;  // --max-quality-loss: BLEU points
+  std::int64_t sample = 100;       // --quality-sample: sentences; 0: nothing is measured
+};
+
 struct GenerateOptions {
   LoadOptions load;
   SearchOptions search;
@@ -33,6 +39,7 @@ struct GenerateOptions {
   std::optional<std::string> stats_path;     // "-": stderr
   std::optional<std::string> suppress_path;  // --suppress: forbidden sequences, one a line
   bool score_reference = false;
+  QualityOptions quality;
 };
 
 enum class Action { kGenerate, kHelp, kVersion };

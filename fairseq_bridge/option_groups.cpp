@@ -172,6 +172,27 @@ std::int64_t required_int(const ParsedFlags& flags, std::string_view name) {
   return flags.integer(name).value();
 }
 
+namespace {
+
+VocabularyOptions read_vocabulary_options(const ParsedFlags& flags) {
+  VocabularyOptions vocabulary;
+  vocabulary.list_path = flags.text("--vocabulary-list").value_or("");
+  vocabulary.lexicon_path = flags.text("--lexical-shortlist").value_or("");
+  vocabulary.best = required_int(flags, "--shortlist-best");
+  const auto first = flags.integer("--shortlist-first");
+  ELBEAM_CHECK(first.value_or(0) >= 0 && vocabulary.best >= 0, ErrorCode::kUsage,
+               "--shortlist-first and --shortlist-best must not be negative, got ",
+               first.value_or(0), " and ", vocabulary.best);
+  vocabulary.first = first.value_or(-1);
+  ELBEAM_CHECK(!first || vocabulary.active(), ErrorCode::kUsage,
+               "--shortlist-first needs --vocabulary-list or --lexical-shortlist");
+  ELBEAM_CHECK(!flags.given("--shortlist-best") || !vocabulary.lexicon_path.empty(),
+               ErrorCode::kUsage, "--shortlist-best needs --lexical-shortlist");
+  return vocabulary;
+}
+
+}  // namespace
+
 LoadOptions read_load_options(const ParsedFlags& flags) {
   LoadOptions load;
   const auto path = flags.text("--path");
@@ -205,6 +226,8 @@ LoadOptions read_load_options(const ParsedFlags& flags) {
                "--threads must be between 0 and 1024, got ", threads);
   load.threads = static_cast<int>(threads);
   load.device = flags.text("--device").value();
+  load.share_sources = !flags.flag("--no-shared-sources");
+  load.vocabulary = read_vocabulary_options(flags);
   return load;
 }
 

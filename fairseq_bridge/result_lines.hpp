@@ -60,6 +60,9 @@ class ResultLines {
     return text_scorer_ ? text_scorer_->result_string() : scorer_.result_string();
   }
 
+  // The score of --scoring bleu, 0 to 100.
+  double bleu() const { return scorer_.score(); }
+
  private:
   void add_hypotheses(const Sentence& sentence, const std::vector<Hypothesis>& hypotheses,
                       ResultTexts& texts) const;

@@ -42,6 +42,7 @@ runtime::ScheduleOptions read_schedule_options(const ParsedFlags& flags, const B
   }
   options.max_tokens = std::max<std::int64_t>(batch.max_tokens, 0);
   // An exported module pads: its results change with what else is in the batch.
+  options.share = !flags.flag("--no-shared-sources");
   options.join = *flags.text("--engine") == "native";
   return options;
 }

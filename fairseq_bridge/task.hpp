@@ -99,7 +99,7 @@ class Task {
   text::Dictionary target_dictionary_;
 };
 
-// Logs what a precision that is not lossless has been measured to change; nothing for the others.
+// Logs that a precision is not lossless; nothing for the others.
 void warn_of_rounded_weights(DType dtype, std::string_view logger);
 
 // The model of a task; logs, as Python's `logger`, that it is loaded. Throws Error as Generator.

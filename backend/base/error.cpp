@@ -24,6 +24,8 @@ const char* error_code_name(ErrorCode code) noexcept {
       return "device";
     case ErrorCode::kFairseqFails:
       return "fairseq_fails";
+    case ErrorCode::kQuality:
+      return "quality";
     case ErrorCode::kInterrupted:
       return "interrupted";
     case ErrorCode::kInternal:
@@ -48,6 +50,8 @@ int exit_code(ErrorCode code) noexcept {
       return 4;
     case ErrorCode::kFairseqFails:
       return 1;
+    case ErrorCode::kQuality:
+      return 5;
     case ErrorCode::kInterrupted:
       return 130;
     case ErrorCode::kInternal:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
@@ -110,6 +111,39 @@ void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld) {
     scales_.data()[column] = highest / 127.0F;
     sums_.data()[column] = 128 * sum;
   }
+}
+
+// A panel is [depth][width] units: one number each, or four of 8 bits.
+template <typename T>
+PackedMatrix<T> PackedMatrix<T>::select(std::span<const std::int64_t> outputs) const {
+  PackedMatrix chosen;
+  chosen.n_ = ssize(outputs.size());
+  chosen.k_ = k_;
+  chosen.storage_ = storage_;
+  const bool is_int8 = storage_ == Storage::kInt8;
+  const auto unit = usize(is_int8 ? 4 : storage_ == Storage::kSame ? ssize(sizeof(T)) : 2);
+  const auto depth = usize(is_int8 ? padded_depth() / 4 : k_);
+  const auto width = usize(kernels<T>().panel_width);
+  const std::size_t columns = usize(chosen.panels()) * width;
+  chosen.packed_.reserve(checked_mul(ssize(columns * depth), ssize(unit)));
+  std::memset(chosen.packed_.data(), 0, columns * depth * unit);
+  if (is_int8) {
+    chosen.scales_.reserve(ssize(columns));
+    chosen.sums_.reserve(ssize(columns));
+    std::fill_n(chosen.scales_.data(), columns, 0.0F);
+    std::fill_n(chosen.sums_.data(), columns, 0);
+  }
+  for (std::size_t to = 0; to < outputs.size(); ++to) {
+    const std::size_t from = usize(outputs[to]);
+    const std::byte* source = packed_.data() + (from / width * depth * width + from % width) * unit;
+    std::byte* out = chosen.packed_.data() + (to / width * depth * width + to % width) * unit;
+    for (std::size_t i = 0; i < depth; ++i)
+      std::memcpy(out + i * width * unit, source + i * width * unit, unit);
+    if (!is_int8) continue;
+    chosen.scales_.data()[to] = scales_.data()[from];
+    chosen.sums_.data()[to] = sums_.data()[from];
+  }
+  return chosen;
 }
 
 template <typename T>

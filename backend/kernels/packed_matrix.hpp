@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace elbeam::kernels {
 
@@ -28,6 +29,9 @@ class PackedMatrix {
   std::int64_t inputs() const noexcept { return k_; }
   std::int64_t bytes() const noexcept { return packed_.bytes() + scales_.bytes() + sums_.bytes(); }
   Storage storage() const noexcept { return storage_; }
+
+  // The matrix of these outputs, in this order; each is in [0, outputs()).
+  PackedMatrix select(std::span<const std::int64_t> outputs) const;
 
   // What a product adds to a packed weight: bias [n] or nullptr, activation, residual.
   struct Epilogue {

@@ -4,7 +4,9 @@
 #include "base/checked_math.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace elbeam::model {
 namespace {
@@ -108,6 +110,9 @@ void OutputLayer<T>::apply(T* features, std::int64_t rows, double temperature,
     apply_adaptive(features, rows, log_probs, scratch, pool);
     return;
   }
+  if (scratch.selection != nullptr) {
+    return apply_selected(features, rows, static_cast<T>(temperature), log_probs, scratch, pool);
+  }
   T* logits = nullptr;
   if constexpr (std::is_same_v<T, float>) {
     logits = log_probs.data();  // normalised in place
@@ -121,6 +126,41 @@ void OutputLayer<T>::apply(T* features, std::int64_t rows, double temperature,
     kernels::kernels<T>().log_softmax(logits + row * vocab_size_, vocab_size_,
                                       static_cast<T>(temperature),
                                       log_probs.data() + row * vocab_size_);
+  });
+}
+
+template <typename T>
+typename OutputLayer<T>::Selection OutputLayer<T>::select(std::vector<std::int64_t> tokens) const {
+  ELBEAM_CHECK(clusters_.empty(), ErrorCode::kUnsupported,
+               "adaptive softmax cannot be computed for a part of the vocabulary; leave out "
+               "--vocabulary-list and --lexical-shortlist");
+  Selection selection;
+  selection.matrix = output_.select(tokens);
+  for (const std::int64_t token : tokens) {
+    if (!bias_.empty()) selection.bias.push_back(bias_[usize(token)]);
+  }
+  selection.tokens = std::move(tokens);
+  return selection;
+}
+
+template <typename T>
+void OutputLayer<T>::apply_selected(const T* features, std::int64_t rows, T temperature,
+                                    std::span<float> log_probs, Scratch& scratch,
+                                    ThreadPool& pool) const {
+  const Selection& selection = *scratch.selection;
+  const std::int64_t count = ssize(selection.tokens.size());
+  scratch.logits.reserve(checked_mul(rows, count));
+  scratch.head.resize(usize(rows * count));
+  T* logits = scratch.logits.data();
+  selection.matrix.multiply({features, dim_}, rows, {logits, count},
+                            {.bias = selection.bias.empty() ? nullptr : selection.bias.data()},
+                            pool);
+  pool.parallel_for(rows, [&](std::int64_t row) {
+    float* part = scratch.head.data() + row * count;
+    kernels::kernels<T>().log_softmax(logits + row * count, count, temperature, part);
+    float* all = log_probs.data() + row * vocab_size_;
+    std::fill_n(all, vocab_size_, -std::numeric_limits<float>::infinity());
+    for (std::int64_t i = 0; i < count; ++i) all[selection.tokens[usize(i)]] = part[i];
   });
 }
 

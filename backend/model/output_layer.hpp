@@ -22,10 +22,21 @@ class OutputLayer {
 
   std::int64_t vocab_size() const noexcept { return vocab_size_; }
 
+  // A part of the vocabulary. Empty: all of it.
+  struct Selection {
+    std::vector<std::int64_t> tokens;  // ascending
+    kernels::PackedMatrix<T> matrix;   // their rows
+    std::vector<T> bias;
+  };
+  // Throws Error(kUnsupported) for adaptive softmax.
+  Selection select(std::vector<std::int64_t> tokens) const;
+
   // Scratch space; it only grows.
   struct Scratch {
+    // Only these tokens are computed, and the others have the log-probability -inf; nullptr: all.
+    const Selection* selection = nullptr;
     AlignedBuffer<T> logits, narrow;
-    std::vector<float> head;  // log-probabilities of the head's entries
+    std::vector<float> head;  // log-probabilities of the head's entries, or of a selection
   };
   // log_probs [rows, vocab_size()] of features [rows, dim], which adaptive softmax overwrites. The
   // temperature divides logits, and of adaptive softmax the features, as fairseq does.
@@ -40,6 +51,8 @@ class OutputLayer {
   };
   void load_plain(TensorReader<T>& reader);
   void load_adaptive(TensorReader<T>& reader, const TransformerConfig& config);
+  void apply_selected(const T* features, std::int64_t rows, T temperature,
+                      std::span<float> log_probs, Scratch& scratch, ThreadPool& pool) const;
   void apply_adaptive(const T* features, std::int64_t rows, std::span<float> log_probs,
                       Scratch& scratch, ThreadPool& pool) const;
   void apply_cluster(std::size_t index, const T* features, std::int64_t rows,

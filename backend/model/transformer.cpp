@@ -4,15 +4,11 @@
 #include "base/check.hpp"
 #include "model/decoder.hpp"
 #include "model/encoder.hpp"
-#include "model/overrides.hpp"
-
-#include <nlohmann/json.hpp>
+#include "model/source_sharing.hpp"
 
 #include <algorithm>
 #include <mutex>
 #include <numeric>
-#include <set>
-#include <string_view>
 #include <utility>
 
 namespace elbeam::model {
@@ -43,11 +39,17 @@ class NativeState : public DecodeState {
  private:
   void encode(const SourceBatch& batch);
   void follow_parents(std::span<const std::int64_t> parents);
+  // A language model has no sources, and nothing reads this number there.
+  std::int64_t source_of(std::int64_t sentence) const {
+    return source_of_.empty() ? sentence : source_of_[usize(sentence)];
+  }
   // Passes of sentences first .. last - 1 of known tokens.
   void force_sentences(const ForcedInput& input, const ForcedOutput& output, std::size_t first,
                        std::size_t last, bool fill_cache);
   void score_forced(const ForcedInput& input, const ForcedOutput& output, std::size_t first,
                     std::span<const std::int64_t> offsets, T* features);
+  // log_probs [rows, vocabulary] of features [rows, width].
+  void predict(T* features, std::int64_t rows, std::span<float> log_probs);
   typename Decoder<T>::Pass make_pass(std::span<const std::int64_t> tokens, bool attention);
   // Row r of the mean attention weights, a row of the sentence, as float32.
   void copy_attention(std::int64_t row, std::int64_t sentence, std::span<float> out) const;
@@ -62,6 +64,8 @@ class NativeState : public DecodeState {
   typename Decoder<T>::Scratch scratch_;
   typename OutputLayer<T>::Scratch output_scratch_;
   AlignedBuffer<T> mean_weights_;  // [rows, source_width_]
+  typename OutputLayer<T>::Selection selection_;
+  std::vector<std::int64_t> source_of_;  // [sentences] which of encoder_out_'s each one reads
   bool closed_ = false;  // known tokens of several lengths were read: there is no next step
   std::vector<std::int64_t> sentence_of_row_;
   std::vector<std::int64_t> next_sentence_of_row_;
@@ -181,6 +185,14 @@ class NativeTransformer : public Transformer {
     report_.cross_bytes_copied =
         static_cast<std::int64_t>(predict_cross_mha(copied(shape), sizeof(T)).cache_bytes);
   }
+  void record_encoded(std::int64_t sentences) const {
+    const std::lock_guard<std::mutex> lock(report_mutex_);
+    report_.encoded_sentences += sentences;
+  }
+  void record_selected(std::int64_t tokens) const {
+    const std::lock_guard<std::mutex> lock(report_mutex_);
+    report_.selected_tokens = std::max(report_.selected_tokens, tokens);
+  }
   void record_self(std::int64_t bytes) const {
     const std::lock_guard<std::mutex> lock(report_mutex_);
     report_.self_bytes = std::max(report_.self_bytes, bytes);
@@ -188,6 +200,7 @@ class NativeTransformer : public Transformer {
 
   const Encoder<T>* encoder() const { return encoder_.get(); }
   const Decoder<T>& decoder() const { return decoder_; }
+  const TransformerOptions& options() const { return options_; }
   Kind self_kind() const { return self_kind_; }
   ThreadPool& pool() const { return pool_; }
 
@@ -222,12 +235,19 @@ NativeState<T>::NativeState(const NativeTransformer<T>& model, const SourceBatch
              checked_mul(sentences_, shape.beam)) {
   for (const auto& sentence : batch.sentences)
     source_width_ = std::max(source_width_, ssize(sentence.size()));
+  if (const VocabularySelection* selection = model.options().selection.get()) {
+    selection_ = model.decoder().output().select(selection->tokens_for(batch, shape.needed_tokens));
+    model.record_selected(ssize(selection_.tokens.size()));
+  }
   if (model.encoder() != nullptr) encode(batch);
 }
 
 template <typename T>
 void NativeState<T>::encode(const SourceBatch& batch) {
-  encoder_out_ = model_.encoder()->encode(batch, model_.pool());
+  DistinctSources sources = distinct_sources(batch, model_.options().share_sources);
+  source_of_ = std::move(sources.of_sentence);
+  encoder_out_ = model_.encoder()->encode(sources.batch, model_.pool());
+  model_.record_encoded(ssize(sources.batch.sentences.size()));
   const Decoder<T>& decoder = model_.decoder();
   if (!decoder.has_cross_attention()) return;
   std::vector<std::int64_t> lengths;
@@ -252,6 +272,7 @@ NativeState<T>::~NativeState() {
 template <typename T>
 void NativeState<T>::follow_parents(std::span<const std::int64_t> parents) {
   const bool first = cache_.steps() == 0;
+  std::int64_t before = -1;  // sentence of the row before
   const std::int64_t bound = first ? sentences_ : ssize(sentence_of_row_.size());
   next_sentence_of_row_.clear();
   live_.clear();
@@ -259,8 +280,9 @@ void NativeState<T>::follow_parents(std::span<const std::int64_t> parents) {
     const std::int64_t parent = parents[usize(row)];
     ELBEAM_INVARIANT(parent >= 0 && parent < bound);
     const std::int64_t sentence = first ? parent : sentence_of_row_[usize(parent)];
-    ELBEAM_INVARIANT(live_.empty() || sentence >= live_.back().sentence);
-    if (live_.empty() || live_.back().sentence != sentence) live_.push_back({sentence, row, 0});
+    ELBEAM_INVARIANT(sentence >= before);
+    if (sentence != before) live_.push_back({source_of(sentence), row, 0});
+    before = sentence;
     ++live_.back().rows;
     ELBEAM_INVARIANT(live_.back().rows <= shape_.beam);
     next_sentence_of_row_.push_back(sentence);
@@ -296,7 +318,7 @@ void NativeState<T>::copy_attention(std::int64_t row, std::int64_t sentence,
                                     std::span<float> out) const {
   ELBEAM_INVARIANT(ssize(out.size()) >= source_width_);
   const T* weights = mean_weights_.data() + row * source_width_;
-  const std::int64_t length = encoder_out_.length(sentence);
+  const std::int64_t length = encoder_out_.length(source_of(sentence));
   for (std::int64_t t = 0; t < length; ++t) out[usize(t)] = static_cast<float>(weights[t]);
   for (std::int64_t t = length; t < source_width_; ++t) out[usize(t)] = 0.0F;
 }
@@ -316,8 +338,14 @@ void NativeState<T>::step(const StepInput& input, const StepOutput& output) {
     copy_attention(row, sentence_of_row_[usize(row)],
                    output.attention.subspan(usize(row * source_width_)));
   }
-  model_.decoder().output().apply(features, rows, shape_.temperature, output.log_probs,
-                                  output_scratch_, model_.pool());
+  predict(features, rows, output.log_probs);
+}
+
+template <typename T>
+void NativeState<T>::predict(T* features, std::int64_t rows, std::span<float> log_probs) {
+  const OutputLayer<T>& layer = model_.decoder().output();
+  output_scratch_.selection = selection_.tokens.empty() ? nullptr : &selection_;
+  layer.apply(features, rows, shape_.temperature, log_probs, output_scratch_, model_.pool());
 }
 
 template <typename T>
@@ -360,7 +388,7 @@ void NativeState<T>::force_sentences(const ForcedInput& input, const ForcedOutpu
   live_.clear();
   for (std::size_t s = first; s < last; ++s) {
     const auto& sentence = input.tokens[s];
-    live_.push_back({ssize(s), offsets.back(), ssize(sentence.size())});
+    live_.push_back({source_of(ssize(s)), offsets.back(), ssize(sentence.size())});
     tokens.insert(tokens.end(), sentence.begin(), sentence.end());
     for (std::int64_t p = 0; p < ssize(sentence.size()); ++p) scratch_.positions.push_back(p);
     offsets.push_back(ssize(tokens.size()));
@@ -386,14 +414,12 @@ template <typename T>
 void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& output,
                                   std::size_t first, std::span<const std::int64_t> offsets,
                                   T* features) {
-  const OutputLayer<T>& layer = model_.decoder().output();
   const std::int64_t width = model_.decoder().features_dim();
-  const std::int64_t vocabulary = layer.vocab_size();
+  const std::int64_t vocabulary = model_.decoder().vocab_size();
   if (input.targets.empty()) {  // last positions only
     for (std::size_t i = 0; i + 1 < offsets.size() && !output.last_log_probs.empty(); ++i) {
-      layer.apply(features + (offsets[i + 1] - 1) * width, 1, shape_.temperature,
-                  output.last_log_probs.subspan((first + i) * usize(vocabulary)), output_scratch_,
-                  model_.pool());
+      predict(features + (offsets[i + 1] - 1) * width, 1,
+              output.last_log_probs.subspan((first + i) * usize(vocabulary)));
     }
     return;
   }
@@ -402,8 +428,7 @@ void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& 
   std::size_t sentence = 0;  // of row `begin + r`, counted from `first`
   for (std::int64_t begin = 0; begin < rows; begin += kScoredRows) {
     const std::int64_t count = std::min(kScoredRows, rows - begin);
-    layer.apply(features + begin * width, count, shape_.temperature,
-                {log_probs.data(), usize(count * vocabulary)}, output_scratch_, model_.pool());
+    predict(features + begin * width, count, {log_probs.data(), usize(count * vocabulary)});
     for (std::int64_t r = 0; r < count; ++r) {
       while (begin + r >= offsets[sentence + 1]) ++sentence;
       const std::size_t position = usize(begin + r - offsets[sentence]);
@@ -418,64 +443,15 @@ void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& 
   }
 }
 
-kernels::Storage packed_storage(DType dtype) {
-  switch (dtype) {
-    case DType::kFp16:
-      return kernels::Storage::kHalf;
-    case DType::kBf16:
-      return kernels::Storage::kBFloat16;
-    case DType::kInt8:
-      return kernels::Storage::kInt8;
-    case DType::kFp32:
-    case DType::kFp64:
-      break;
-  }
-  return kernels::Storage::kSame;
-}
-
-// Multilingual checkpoints: which of models.<pair>.* to read.
-std::string multilingual_prefix(const archive::Checkpoint& checkpoint, const std::string& wanted) {
-  std::set<std::string> pairs;
-  for (const auto& [name, view] : checkpoint.tensors()) {
-    const std::size_t begin = std::string_view("models.").size();
-    const std::size_t end = name.find('.', begin);
-    if (name.starts_with("models.") && end != std::string::npos)
-      pairs.insert(name.substr(begin, end - begin));
-  }
-  std::string known;
-  for (const std::string& pair : pairs) known += (known.empty() ? "" : ", ") + quoted(pair);
-  const std::string pair = wanted.empty() && pairs.size() == 1 ? *pairs.begin() : wanted;
-  ELBEAM_CHECK(pairs.contains(pair), ErrorCode::kUsage, checkpoint.path(),
-               ": a multilingual model of the language pairs ", known, ", and ",
-               wanted.empty() ? "none was named" : quoted(wanted) + " is not among them");
-  return concat("models.", pair, ".");
-}
-
 }  // namespace
-
-ModelFacts model_facts(const archive::Checkpoint& checkpoint, const TransformerOptions& options) {
-  nlohmann::json facts = checkpoint.config();
-  override_model_config(facts, options.model_overrides);
-  TransformerConfig config = parse_transformer_config(facts, checkpoint.path());
-  for (const auto& [name, view] : checkpoint.tensors()) {
-    ELBEAM_CHECK(!name.ends_with(".centroids"), ErrorCode::kUnsupported, checkpoint.path(),
-                 ": the native engine cannot run weights of iterative product quantization (",
-                 quoted(name, 200),
-                 "), made with --quantization-config-path; use --engine torchscript");
-  }
-  ReaderOptions reading;
-  reading.half = options.half;
-  reading.storage = packed_storage(options.dtype);
-  reading.names.encoder_kept = config.encoder.kept_layers;
-  reading.names.decoder_kept = config.decoder.kept_layers;
-  if (config.multilingual)
-    reading.names.prefix = multilingual_prefix(checkpoint, options.language_pair);
-  return {std::move(config), std::move(reading)};
-}
 
 std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
                                               const TransformerOptions& options) {
   const auto [config, reading] = model_facts(*checkpoint, options);
+  ELBEAM_CHECK(
+      options.selection == nullptr || config.has_encoder || !options.selection->needs_sources(),
+      ErrorCode::kUsage, checkpoint->path(),
+      ": --lexical-shortlist translates sources, and a language model has none");
   if (options.dtype == DType::kFp64) {
     return std::make_unique<NativeTransformer<double>>(checkpoint, config, reading, options);
   }

@@ -9,6 +9,7 @@
 #include "attention/weights.hpp"
 #include "model/config.hpp"
 #include "model/tensor_reader.hpp"
+#include "model/vocabulary_selection.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -26,6 +27,8 @@ struct TransformerOptions {
   // Which part of a multilingual checkpoint to run, "de-en"; empty: the only one.
   std::string language_pair;
   std::string model_overrides;  // Python literal of a dict, or empty; see overrides.hpp
+  bool share_sources = true;    // LoadOptions::share_sources
+  std::shared_ptr<const VocabularySelection> selection{};  // nullptr: the whole vocabulary
 };
 
 // What was planned for the batch with the most source tokens so far, and its memory.
@@ -37,6 +40,9 @@ struct CacheReport {
   std::int64_t cross_bytes_copied = 0;
   std::int64_t cross_bytes_shared = 0;
   std::int64_t cross_bytes_el = 0;
+  // Not of one batch: sentences that were encoded in all; most tokens that were selected.
+  std::int64_t encoded_sentences = 0;
+  std::int64_t selected_tokens = 0;
 };
 
 class Transformer : public StepModel {

@@ -7,6 +7,7 @@
 #include "model/initialisation_draws.hpp"
 #include "runtime/combined_models.hpp"
 #include "runtime/script_engine.hpp"
+#include "runtime/vocabulary_files.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -142,12 +143,13 @@ std::shared_ptr<const Checkpoint> under_fairseq_names(
 }
 
 // on_device: the model, if it runs on one.
-std::unique_ptr<model::Transformer> load_native(std::shared_ptr<const Checkpoint> checkpoint,
-                                                const LoadOptions& options,
-                                                device::DeviceModel*& on_device) {
+std::unique_ptr<model::Transformer> load_native(
+    std::shared_ptr<const Checkpoint> checkpoint, const LoadOptions& options,
+    std::shared_ptr<const model::VocabularySelection> selection, device::DeviceModel*& on_device) {
   const model::TransformerOptions wanted{
-      options.attention,    options.dtype,         options.threads,        options.half_weights,
-      options.memory_limit, options.language_pair, options.model_overrides};
+      options.attention,       options.dtype,         options.threads,
+      options.half_weights,    options.memory_limit,  options.language_pair,
+      options.model_overrides, options.share_sources, std::move(selection)};
   if (options.device == "cpu") return model::load_transformer(std::move(checkpoint), wanted);
   auto loaded =
       device::load_device_model(std::move(checkpoint), wanted, device::open_device(options.device));
@@ -178,7 +180,9 @@ LoadedModel load_single(const LoadOptions& options) {
   if (options.engine == Engine::kTorchScript) {
     loaded.model = load_scripted(options, *checkpoint, loaded.info);
   } else {
-    auto native = load_native(std::move(checkpoint), options, loaded.on_device);
+    auto native = load_native(std::move(checkpoint), options,
+                              read_selection(options.vocabulary, loaded.source, loaded.target),
+                              loaded.on_device);
     loaded.info.architecture = native->architecture();
     loaded.info.source_vocab_size = native->source_vocab_size();
     loaded.native.push_back(native.get());
@@ -234,6 +238,7 @@ LoadedModel load_model(const LoadOptions& options) {
     one.source_dictionary_path = one.target_dictionary_path = options.lm_dictionary_path;
     one.extra_symbols.clear();
     one.language_pair.clear();
+    one.vocabulary = {};
     const LoadedModel language_model = load_single(one);
     loaded.model = make_fused_model(loaded.model, language_model.model, options.lm_weight);
     loaded.on_device = nullptr;

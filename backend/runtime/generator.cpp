@@ -264,6 +264,8 @@ Statistics Generator::statistics() const {
       result.cross_attention = attention::kind_name(report.cross_kind);
       result.self_attention = attention::kind_name(report.self_kind);
     }
+    result.encoded_sentences += report.encoded_sentences;
+    result.selected_tokens = std::max(result.selected_tokens, report.selected_tokens);
     result.cross_cache_bytes += report.cross_bytes;
     result.self_cache_bytes += report.self_bytes;
     result.cross_cache_bytes_mha_copied += report.cross_bytes_copied;

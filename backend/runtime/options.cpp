@@ -20,6 +20,11 @@ void LoadOptions::validate() const {
       on_cpu || dtype == DType::kFp32 || dtype == DType::kFp64, ErrorCode::kUsage,
       "--dtype fp16, bf16 and int8 are the native engine's on the CPU; --engine torchscript "
       "and other devices have fp32 and fp64");
+  ELBEAM_CHECK(!vocabulary.active() || on_cpu, ErrorCode::kUsage,
+               "a list or lexicon of target tokens is for the native engine on the CPU");
+  ELBEAM_CHECK(vocabulary.first >= -1 && vocabulary.best >= 0, ErrorCode::kUsage,
+               "--shortlist-first and --shortlist-best must not be negative, got ",
+               vocabulary.first, " and ", vocabulary.best);
 }
 
 }  // namespace elbeam

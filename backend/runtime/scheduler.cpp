@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "runtime/request_group.hpp"
+#include "runtime/shared_results.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -52,6 +53,7 @@ bool has_independent_sentences(const SearchOptions& search) {
 // A group on its way through a worker.
 struct Task {
   RequestGroup group;
+  std::vector<std::shared_ptr<SharedResult>> shared;  // of each sentence, or nullptr
   std::vector<SentenceResult> results;
   std::exception_ptr error;
   bool done = false;
@@ -119,7 +121,10 @@ class Workers {
 class Scheduler::Run {
  public:
   Run(Scheduler& scheduler, const Deliver& deliver)
-      : scheduler_(scheduler), counters_(scheduler.counters_), deliver_(deliver) {
+      : scheduler_(scheduler),
+        counters_(scheduler.counters_),
+        deliver_(deliver),
+        known_(scheduler.search_) {
     if (scheduler.options_.workers > 1) {
       workers_ = std::make_unique<Workers>(scheduler.options_.workers,
                                            [this](Task& task) { execute(task); });
@@ -136,6 +141,7 @@ class Scheduler::Run {
       flush();
       group_.request = std::move(request);
       for (std::int64_t row = 0; row < size; ++row) group_.places.push_back({number, row});
+      shared_.resize(usize(size));
       for (const auto& sentence : group_.request.batch.sentences)
         lengths_.push_back(ssize(sentence.size()));
       check_alone();
@@ -144,11 +150,19 @@ class Scheduler::Run {
     detach_sentences(request, scheduler_.generator_.model_info().special.pad);
     if (group_.size() > 0 && !can_join(group_.request, request)) flush();
     for (std::int64_t row = 0; row < size; ++row) {
+      SharedResults::Found found;
+      if (scheduler_.options_.share) found = known_.find(request, row);
+      if (found.entry != nullptr && !found.fresh) {
+        repeat(*found.entry, {number, row});
+        continue;
+      }
       if (group_.size() > 0 && !fits(request, row)) flush();
       append_sentence(group_, request, {number, row});
+      shared_.push_back(std::move(found.entry));
       lengths_.push_back(ssize(request.batch.sentences[usize(row)].size()));
       if (group_.size() == 1) check_alone();
     }
+    deliver_complete();
   }
 
   void finish() {
@@ -218,6 +232,7 @@ class Scheduler::Run {
     if (group_.size() == 0) return;
     auto task = std::make_shared<Task>();
     task->group = std::exchange(group_, {});
+    task->shared = std::exchange(shared_, {});
     lengths_.clear();
     running_.push_back(task);
     if (workers_ == nullptr) {
@@ -270,10 +285,31 @@ class Scheduler::Run {
     running_.pop_front();
     for (std::size_t i = 0; i < task->group.places.size(); ++i) {
       const Place& place = task->group.places[i];
-      Pending& batch = pending_.at(place.batch);
-      batch.results[usize(place.row)] = std::move(task->results[i]);
-      --batch.missing;
+      SharedResult* const shared = task->shared[i].get();
+      if (shared != nullptr) {
+        for (const Place& other : std::exchange(shared->waiting, {}))
+          settle(other, task->results[i]);
+        shared->result = task->results[i];
+      }
+      settle(place, std::move(task->results[i]));
     }
+    deliver_complete();
+  }
+
+  void settle(const Place& place, SentenceResult result) {
+    Pending& batch = pending_.at(place.batch);
+    batch.results[usize(place.row)] = std::move(result);
+    --batch.missing;
+  }
+
+  // An equal sentence came before.
+  void repeat(SharedResult& shared, const Place& place) {
+    ++counters_.repeated;
+    if (shared.result) return settle(place, *shared.result);
+    shared.waiting.push_back(place);
+  }
+
+  void deliver_complete() {
     while (!pending_.empty() && pending_.begin()->second.missing == 0) {
       const Clock::time_point start = Clock::now();
       deliver_(std::move(pending_.begin()->second.results));
@@ -285,12 +321,14 @@ class Scheduler::Run {
   Scheduler& scheduler_;
   ScheduleCounters& counters_;
   const Deliver& deliver_;
-  std::mutex mutex_;                         // guards counters_.groups and .splits
-  RequestGroup group_;                       // that is being filled
-  std::vector<std::int64_t> lengths_;        // of its sources
-  std::map<std::int64_t, Pending> pending_;  // batches by number, in their order
+  std::mutex mutex_;                                   // guards counters_.groups and .splits
+  RequestGroup group_;                                 // that is being filled
+  std::vector<std::shared_ptr<SharedResult>> shared_;  // of its sentences
+  std::vector<std::int64_t> lengths_;                  // of its sources
+  std::map<std::int64_t, Pending> pending_;            // batches by number, in their order
   std::deque<std::shared_ptr<Task>> running_;
   double callback_seconds_ = 0.0;
+  SharedResults known_;
   std::unique_ptr<Workers> workers_;  // last: its threads use what is above
 };
 

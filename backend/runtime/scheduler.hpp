@@ -18,14 +18,16 @@ struct ScheduleOptions {
   // Most source tokens of a group, padding included, where several fairseq batches are put into
   // one; 0: no bound.
   std::int64_t max_tokens = 0;
-  bool join = true;  // false: every group is one fairseq batch
+  bool join = true;   // false: every group is one fairseq batch
+  bool share = true;  // sentences that ask for the same are decoded once, where that is exact
 };
 
 struct ScheduleCounters {
-  std::int64_t batches = 0;  // fairseq's
-  std::int64_t groups = 0;   // that were decoded
-  std::int64_t splits = 0;   // groups that were halved because memory could not be had
-  double seconds = 0.0;      // of run(), without what its callbacks took
+  std::int64_t batches = 0;   // fairseq's
+  std::int64_t groups = 0;    // that were decoded
+  std::int64_t splits = 0;    // groups that were halved because memory could not be had
+  std::int64_t repeated = 0;  // sentences that got the result of an equal one
+  double seconds = 0.0;       // of run(), without what its callbacks took
 };
 
 // Sentences of a fairseq batch do not depend on each other unless they draw from one random stream

@@ -90,7 +90,10 @@ ForcedResult run_forced(StepModel& model, const ForcedRun& run) {
     result.last_log_probs.resize(usize(values));
     output.last_log_probs = result.last_log_probs;
   }
-  const auto state = model.start(*run.batch, {1, result.steps, run.temperature, run.attention});
+  DecodeShape shape{1, result.steps, run.temperature, run.attention};
+  for (const auto& target : run.targets)
+    shape.needed_tokens.insert(shape.needed_tokens.end(), target.begin(), target.end());
+  const auto state = model.start(*run.batch, shape);
   force(*state, model.vocab_size(), input, output);
   return result;
 }

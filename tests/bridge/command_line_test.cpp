@@ -283,6 +283,10 @@ TEST(CommandLine, MistakesAreNamed) {
                                                            {"--beam-patience", "0"},
                                                            {"--beam-patience", "nan"},
                                                            {"--diversity-rate", "inf"},
+                                                           {"--max-quality-loss", "-1"},
+                                                           {"--quality-sample", "-1"},
+                                                           {"--shortlist-first", "3"},
+                                                           {"--shortlist-best", "3"},
                                                            {"--lang-pairs", "en-de"},
                                                            {"--device", "tpu"}}) {
     EXPECT_NE(error_of(arguments).find(arguments[0] == "--post-process"    ? "foo"

@@ -438,6 +438,35 @@ TYPED_TEST(KernelTest, AttendMatchesLoops) {
   }
 }
 
+TEST(PackedMatrix, SelectedOutputsAreThoseOfTheWhole) {
+  std::mt19937 rng(9);
+  const std::int64_t m = 7, n = 203, k = 61;
+  const auto a = random_values<float>(rng, m * k);
+  const auto w = random_values<float>(rng, n * k);
+  std::vector<std::int64_t> chosen;
+  for (std::int64_t i = 0; i < n; ++i) {
+    if (rng() % 3 == 0) chosen.push_back(i);
+  }
+  chosen.push_back(chosen.front());  // any order, any number of times
+  const std::int64_t few = ssize(chosen.size());
+  for (const Storage storage :
+       {Storage::kSame, Storage::kHalf, Storage::kBFloat16, Storage::kInt8}) {
+    const PackedMatrix<float> whole(w.data(), k, n, k, storage);
+    const PackedMatrix<float> part = whole.select(chosen);
+    EXPECT_EQ(part.outputs(), few);
+    EXPECT_EQ(part.inputs(), k);
+    std::vector<float> all(usize(m * n));
+    std::vector<float> some(usize(m * few));
+    whole.multiply({a.data(), k}, m, {all.data(), n}, {});
+    part.multiply({a.data(), k}, m, {some.data(), few}, {});
+    for (std::int64_t row = 0; row < m; ++row) {
+      for (std::int64_t i = 0; i < few; ++i)
+        ASSERT_EQ(some[usize(row * few + i)], all[usize(row * n + chosen[usize(i)])]);
+    }
+  }
+  EXPECT_EQ(PackedMatrix<float>(w.data(), k, n, k).select({}).outputs(), 0);
+}
+
 TEST(PackedMatrix, ThreadsDoNotChangeTheResult) {
   std::mt19937 rng(6);
   const std::int64_t m = 33, n = 700, k = 130;

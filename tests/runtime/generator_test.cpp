@@ -81,6 +81,28 @@ TEST(Generator, ScoresItsOwnTranslations) {
   }
 }
 
+TEST(Generator, EqualSourcesAreEncodedOnce) {
+  const std::vector<std::string> lines{kLines[0], kLines[1], kLines[0], kLines[2], kLines[0]};
+  for (const Attention attention : {Attention::kEl, Attention::kMha}) {
+    for (const DType dtype : {DType::kFp32, DType::kFp64}) {
+      LoadOptions load = toy_options();
+      load.attention = attention;
+      load.dtype = dtype;
+      const Generator shared(load);
+      load.share_sources = false;
+      const Generator apart(load);
+      const auto one = shared.translate(lines, SearchOptions{});
+      const auto other = apart.translate(lines, SearchOptions{});
+      EXPECT_EQ(shared.statistics().encoded_sentences, 3);
+      EXPECT_EQ(apart.statistics().encoded_sentences, 5);
+      for (std::size_t s = 0; s < lines.size(); ++s) {
+        EXPECT_EQ(one[s].hypotheses[0].tokens, other[s].hypotheses[0].tokens);
+        EXPECT_EQ(one[s].hypotheses[0].score, other[s].hypotheses[0].score);
+      }
+    }
+  }
+}
+
 TEST(Generator, AlternativesBeginDifferently) {
   const Generator generator(toy_options());
   GenerateRequest request;

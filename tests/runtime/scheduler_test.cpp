@@ -215,6 +215,35 @@ TEST(Scheduler, MaxTokensBoundsWhatIsPutTogether) {
   EXPECT_GT(model->largest, 1);
 }
 
+TEST(Scheduler, EqualSentencesAreDecodedOnce) {
+  const auto model = std::make_shared<LimitedModel>(1000);
+  const Generator generator(model, {});
+  auto requests = batches(6, 5);
+  for (std::size_t b = 3; b < 6; ++b) requests[b] = requests[b - 3];
+  requests[5].batch.padded_length += 1;  // its outputs may be longer
+  const SearchOptions search = lengths_that_depend_on_padding();
+  for (const int workers : {1, 2}) {
+    ScheduleOptions options;
+    options.workers = workers;
+    options.max_tokens = 26;  // results of some are there before others come
+    const Outcome outcome = schedule(generator, requests, search, options);
+    expect_as_alone(generator, requests, search, outcome);
+    EXPECT_GE(outcome.counters.repeated, 10);
+    EXPECT_LT(outcome.counters.repeated, 15);
+    options.share = false;
+    const Outcome apart = schedule(generator, requests, search, options);
+    expect_as_alone(generator, requests, search, apart);
+    EXPECT_EQ(apart.counters.repeated, 0);
+  }
+  // Other prefixes are other sentences.
+  auto forced = batches(1, 2);
+  forced[0].batch.sentences[1] = forced[0].batch.sentences[0];
+  forced[0].prefix_tokens = {{5}, {6}};
+  EXPECT_EQ(schedule(generator, forced, search, {}).counters.repeated, 0);
+  forced[0].prefix_tokens = {{5}, {5}};
+  EXPECT_EQ(schedule(generator, forced, search, {}).counters.repeated, 1);
+}
+
 TEST(Scheduler, WhatDrawsFromOneStreamIsNotRegrouped) {
   const Generator generator(std::make_shared<LimitedModel>(1000), {});
   SearchOptions search;

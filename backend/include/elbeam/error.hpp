@@ -20,6 +20,7 @@ enum class ErrorCode {
   kOutOfMemory,   // memory for the work could not be had
   kDevice,        // the requested device is missing or failed
   kFairseqFails,  // fairseq stops here with an error, and --compat asked for its behaviour
+  kQuality,       // a precision that is not lossless loses more than the caller allows
   kInterrupted,   // the caller asked to stop
   kInternal,      // a mistake in elbeam itself
 };
@@ -27,8 +28,8 @@ enum class ErrorCode {
 // Stable lower-case name of a code ("format", "out_of_memory", ...), for logs and JSON.
 const char* error_code_name(ErrorCode code) noexcept;
 
-// 1 fairseq fails here; 2 usage; 3 input or model rejected; 4 resources; 130 interrupted; 70
-// internal.
+// 1 fairseq fails here; 2 usage; 3 input or model rejected; 4 resources; 5 quality; 130
+// interrupted; 70 internal.
 int exit_code(ErrorCode code) noexcept;
 
 // Thread safety: as std::runtime_error. what() says what failed, where (file and place), what was

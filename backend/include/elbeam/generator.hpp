@@ -75,7 +75,10 @@ struct ScoreRequest {
 // model.
 struct Statistics {
   std::int64_t sentences = 0;
-  std::int64_t source_tokens = 0;     // eos included
+  std::int64_t source_tokens = 0;  // eos included
+  std::int64_t encoded_sentences =
+      0;                             // that the native engine's encoder read: equal ones count once
+  std::int64_t selected_tokens = 0;  // most of a batch with LoadOptions::vocabulary; 0: all
   std::int64_t generated_tokens = 0;  // of the best hypotheses, eos included (fairseq's log line)
   std::int64_t steps = 0;             // decoder steps
   std::int64_t decoder_rows = 0;      // rows summed over steps

@@ -100,6 +100,22 @@ enum class Attention { kAuto, kEl, kMha };
 // close.
 enum class DType { kFp32, kFp64, kFp16, kBf16, kInt8 };
 
+// Vocabulary selection: hypotheses are made of tokens that seem likely beforehand, and the others
+// are not computed. Opt-in and not lossless. What a search forces (prefixes, constraints, eos) is
+// always among them.
+struct VocabularyOptions {
+  // A target token a line, most frequent first, what follows a blank is ignored. Empty: the order
+  // of the target dictionary.
+  std::string list_path;
+  // Lines "target source probability", as Marian's lex.s2t; empty: none.
+  std::string lexicon_path;
+  // Tokens of that list for every batch; -1: all of list_path, or 100 of the dictionary.
+  std::int64_t first = -1;
+  std::int64_t best = 100;  // most probable translations of each word of the batch's sources
+
+  bool active() const { return !list_path.empty() || !lexicon_path.empty(); }
+};
+
 struct LoadOptions {
   std::string
       model_path;  // fairseq checkpoint (zip or legacy) or archive of torchscript_models.export
@@ -135,6 +151,9 @@ struct LoadOptions {
   std::string language_pair;
   // --model-overrides: the Python literal of a dict of model options, or empty.
   std::string model_overrides;
+  // Sources of a batch that are equal are encoded once. Changes no result.
+  bool share_sources = true;
+  VocabularyOptions vocabulary;  // not of the language model of lm_path
 
   void validate() const;
 };

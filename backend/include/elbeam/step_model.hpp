@@ -34,6 +34,9 @@ struct DecodeShape {
   std::int64_t max_steps = 1;  // step() will be called at most this often
   double temperature = 1.0;    // logits are divided by it before they are normalised
   bool attention = false;      // step() will be asked for the attention to the source
+  // Tokens that must be possible, whatever a model selects from its vocabulary: eos, what is
+  // forced.
+  std::vector<std::int64_t> needed_tokens{};
 };
 
 // One step for all live rows. A row is one hypothesis; rows of a sentence are adjacent, sentences
