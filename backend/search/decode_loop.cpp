@@ -45,10 +45,23 @@ struct SentenceRows {
   }
 };
 
+// What hypotheses may have to hold whatever the model makes of it.
+std::vector<std::int64_t> needed_tokens(const DecodeRequest& request) {
+  std::vector<std::int64_t> tokens{request.special.eos, request.special.unk};
+  for (const auto& prefix : request.prefix_tokens)
+    tokens.insert(tokens.end(), prefix.begin(), prefix.end());
+  for (const auto& sequences : request.constraints) {
+    for (const auto& sequence : sequences)
+      tokens.insert(tokens.end(), sequence.begin(), sequence.end());
+  }
+  return tokens;
+}
+
 class DecodeLoop {
  public:
   DecodeLoop(StepModel& model, const DecodeRequest& request, const DecodePlan& plan)
-      : request_(request),
+      : model_(model),
+        request_(request),
         plan_(plan),
         prefixes_(request.prefix_tokens, plan.sentences, plan.vocab, request.special,
                   !request.batch->padded_lengths.empty()),
@@ -59,8 +72,7 @@ class DecodeLoop {
         attention_(plan.source_width),
         log_probs_(plan.max_rows * plan.vocab),
         bounds_(plan.max_rows * bound_count(plan.vocab)),
-        state_(model.start(*request.batch, {plan.beam, plan.max_len + 1,
-                                            request.options.temperature, plan.attention})) {
+        state_(start_state()) {
     result_.sentences.resize(usize(plan.sentences));
     now_.reserve(plan);
     next_.reserve(plan);
@@ -69,12 +81,13 @@ class DecodeLoop {
     path_tokens_.reserve(usize(std::min(plan.max_len + 2, kReservedSteps)));
     path_scores_.reserve(usize(std::min(plan.max_len + 2, kReservedSteps)));
     begin();
+    force_prefixes();
   }
 
   // SequenceGenerator._generate, one sentence after the other inside a step.
   DecodeResult run() {
     const bool whole_batch = strategy_->sees_whole_batch();
-    for (std::int64_t step = 0; now_.live() > 0; ++step) {
+    for (std::int64_t step = first_step_; now_.live() > 0; ++step) {
       check_cancelled();
       step_model();
       next_.clear();
@@ -101,6 +114,7 @@ class DecodeLoop {
   // All hypotheses of a sentence are equal in the first step, and fairseq looks at the first of
   // them only: there is one row for each sentence.
   void begin() {
+    now_.clear();
     for (std::int64_t sentence = 0; sentence < plan_.sentences; ++sentence) {
       now_.sentences.push_back(sentence);
       now_.nodes.push_back(Ancestry::kRoot);
@@ -110,6 +124,60 @@ class DecodeLoop {
       now_.parents.push_back(sentence);
     }
     now_.dead.assign(usize(plan_.max_rows), 0);
+  }
+
+  // Prefixes that all sentences have are read in one pass, and the search begins behind them. Plain
+  // beam search only: other strategies look at (or draw for) forced tokens, too.
+  void force_prefixes() {
+    const std::int64_t length =
+        std::min(prefixes_.common_length(request_.special.eos), plan_.max_len);
+    const bool too_long =
+        std::ranges::any_of(plan_.max_lens, [&](std::int64_t max_len) { return max_len < length; });
+    if (length < 2 || too_long || plan_.attention || request_.options.strategy != Strategy::kBeam) {
+      return;
+    }
+    std::vector<std::vector<std::int64_t>> inputs;
+    std::vector<std::vector<float>> log_probs(usize(plan_.sentences),
+                                              std::vector<float>(usize(length)));
+    ForcedInput input;
+    for (const auto& prefix : request_.prefix_tokens) {
+      auto& tokens = inputs.emplace_back(1, start_token());
+      tokens.insert(tokens.end(), prefix.begin(), prefix.begin() + length - 1);
+      input.targets.emplace_back(prefix.data(), usize(length));
+    }
+    input.tokens.assign(inputs.begin(), inputs.end());
+    force(*state_, plan_.vocab, input, {{log_probs.begin(), log_probs.end()}});
+    result_.counters.steps += 1;
+    result_.counters.rows += plan_.sentences * length;
+    if (!take_forced(log_probs)) {
+      // Something impossible was forced: the steps know what fairseq does then.
+      state_ = start_state();
+      return begin();
+    }
+    first_step_ = length;
+  }
+
+  // Makes the forced tokens the histories. False: one of them is impossible.
+  bool take_forced(const std::vector<std::vector<float>>& log_probs) {
+    for (std::size_t s = 0; s < log_probs.size(); ++s) {
+      for (std::size_t i = 0; i < log_probs[s].size(); ++i) {
+        const std::int64_t token = request_.prefix_tokens[s][i];
+        float log_prob = log_probs[s][i];
+        if (token == request_.special.unk)
+          log_prob -= static_cast<float>(request_.options.unk_penalty);
+        if (!(log_prob > -std::numeric_limits<float>::infinity())) return false;
+        now_.scores[s] += log_prob;
+        now_.nodes[s] = ancestry_.extend(now_.nodes[s], token, now_.scores[s]);
+        now_.tokens[s] = token;
+      }
+    }
+    return true;
+  }
+
+  std::unique_ptr<DecodeState> start_state() const {
+    return model_.start(*request_.batch,
+                        {plan_.beam, plan_.max_len + 1, request_.options.temperature,
+                         plan_.attention, needed_tokens(request_)});
   }
 
   std::int64_t start_token() const { return request_.start_token.value_or(request_.special.eos); }
@@ -286,6 +354,7 @@ class DecodeLoop {
     });
   }
 
+  StepModel& model_;
   const DecodeRequest& request_;
   const DecodePlan plan_;
   const ForcedPrefixes prefixes_;
@@ -297,6 +366,7 @@ class DecodeLoop {
   AlignedBuffer<float> log_probs_;  // [hypotheses, vocab]
   AlignedBuffer<float> bounds_;     // [hypotheses, bound_count(vocab)]
   std::unique_ptr<DecodeState> state_;
+  std::int64_t first_step_ = 0;  // of the search: behind prefixes that were read at once
   LiveRows now_;
   LiveRows next_;
   DecodeResult result_;

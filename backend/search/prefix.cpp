@@ -30,6 +30,17 @@ std::optional<std::int64_t> ForcedPrefixes::token(std::int64_t sentence,
   return prefix[usize(step)];
 }
 
+std::int64_t ForcedPrefixes::common_length(std::int64_t eos) const noexcept {
+  std::int64_t length = width_;
+  for (const auto& prefix : prefixes_) {
+    const auto end = std::find_if(prefix.begin(), prefix.end(), [&](std::int64_t token) {
+      return token == pad_ || token == eos;
+    });
+    length = std::min<std::int64_t>(length, end - prefix.begin());
+  }
+  return length;
+}
+
 void ForcedPrefixes::check_followed(std::int64_t sentence,
                                     std::span<const std::int64_t> tokens) const {
   const std::vector<std::int64_t>& prefix = prefixes_[usize(sentence)];

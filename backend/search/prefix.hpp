@@ -30,6 +30,9 @@ class ForcedPrefixes {
 
   std::optional<std::int64_t> token(std::int64_t sentence, std::int64_t step) const noexcept;
 
+  // How many first tokens every sentence has that are forced, and none of them eos.
+  std::int64_t common_length(std::int64_t eos) const noexcept;
+
   // Throws Error(kUsage) unless the prefix begins with `tokens`. fairseq demands it of the best
   // hypothesis where a prefix ends in eos; it fails where the model gives a token probability 0.
   void check_followed(std::int64_t sentence, std::span<const std::int64_t> tokens) const;

@@ -103,6 +103,34 @@ TEST(DecodeLoop, ForcedEosAtOnceGivesTheEmptySentence) {
   EXPECT_EQ(result.sentences[0][0].tokens, std::vector<std::int64_t>{2});
 }
 
+TEST(DecodeLoop, CommonPrefixesAreReadAtOnceAndImpossibleOnesStepByStep) {
+  for (const bool possible : {true, false}) {
+    ScriptedModel model(9, 1024, [possible](const ScriptInput& input, std::span<float> log_probs) {
+      HashScript{6}(input, log_probs);
+      if (!possible) log_probs[5] = -std::numeric_limits<float>::infinity();
+    });
+    const SourceBatch batch = make_batch({{5, 2}});
+    DecodeRequest request;
+    request.batch = &batch;
+    request.options.beam = 3;
+    request.options.max_len_b = 6;
+    request.options.unk_penalty = 0.25;
+    request.prefix_tokens = {{4, 3, 5, 7}};
+    const DecodeResult plain = decode(model, request);
+    // A strategy that does the same, and is not known to: it takes one step after the other.
+    request.options.strategy = Strategy::kDiverseSiblings;
+    request.options.diversity_rate = 0.0;
+    const DecodeResult stepped = decode(model, request);
+    EXPECT_EQ(plain.counters.steps, stepped.counters.steps - (possible ? 3 : -1));
+    ASSERT_EQ(plain.sentences[0].size(), stepped.sentences[0].size());
+    for (std::size_t i = 0; i < plain.sentences[0].size(); ++i) {
+      EXPECT_EQ(plain.sentences[0][i].tokens, stepped.sentences[0][i].tokens);
+      EXPECT_EQ(plain.sentences[0][i].score, stepped.sentences[0][i].score);
+      EXPECT_EQ(plain.sentences[0][i].positional_scores, stepped.sentences[0][i].positional_scores);
+    }
+  }
+}
+
 TEST(DecodeLoop, PrefixesAreComputedOnce) {
   // Two rows while both prefixes last, then the beam for the sentence whose prefix has ended.
   ScriptedModel model(9, 1024, [](const ScriptInput& input, std::span<float> log_probs) {
