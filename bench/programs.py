@@ -188,6 +188,7 @@ class Elbeam:
             str(setting.threads),
         ]
         self.command += ["--dtype", setting.dtype, "--stats", str(self.stats), *setting.flags]
+        self.command += ["--quality-sample", "0"]  # the bench measures agreement itself
 
     def read(self, text, log):
         stats = json.loads(self.stats.read_text(encoding="utf-8"))

@@ -217,6 +217,7 @@ void run_generate(const GenerateOptions& wanted) {
       read_suppressed(options.suppress_path, task->target_dictionary());
   const std::unique_ptr<GenerationDataset> dataset = task->load_split();
   const GenerateJob job{options, *task, *dataset};
+  options.load.validate();
   // The lossless model first, and one model at a time: two may not fit into memory.
   std::optional<QualitySample> exact;
   if (measures_quality(job))

@@ -120,10 +120,12 @@ std::shared_ptr<const model::VocabularySelection> read_selection(
   } else {
     // fairseq's dictionaries are sorted by frequency behind the special symbols.
     const std::int64_t first = options.first < 0 ? kFirstOfDictionary : options.first;
-    const std::int64_t special = target->special().unk + 1;
-    for (std::int64_t i = special; i < target->size() && i - special < first; ++i)
-      always.push_back(i);
+    const std::int64_t begin = target->special().unk + 1;
+    for (std::int64_t i = begin; i < target->size() && i - begin < first; ++i) always.push_back(i);
   }
+  // Never chosen, most of them, but the model gives each a part of the probability.
+  const SpecialTokens special = target->special();
+  always.insert(always.end(), {special.bos, special.pad, special.eos, special.unk});
   std::vector<std::vector<std::int64_t>> translations;
   if (!options.lexicon_path.empty()) {
     translations =

@@ -127,13 +127,14 @@ class DecodeLoop {
   }
 
   // Prefixes that all sentences have are read in one pass, and the search begins behind them. Plain
-  // beam search only: other strategies look at (or draw for) forced tokens, too.
+  // beam search only: other strategies look at (or draw for) forced tokens, too. One row has to
+  // give all candidates of the step behind the prefix: where fewer tokens than that exist, what
+  // becomes of impossible hypotheses shows in the results.
   void force_prefixes() {
-    const std::int64_t length =
-        std::min(prefixes_.common_length(request_.special.eos), plan_.max_len);
-    const bool too_long =
-        std::ranges::any_of(plan_.max_lens, [&](std::int64_t max_len) { return max_len < length; });
-    if (length < 2 || too_long || plan_.attention || request_.options.strategy != Strategy::kBeam) {
+    const std::int64_t length = prefixes_.common_length(request_.special.eos);
+    const bool candidates = plan_.vocab > 2 * plan_.beam + 2;
+    if (length < 2 || length >= std::ranges::min(plan_.max_lens) || !candidates ||
+        plan_.attention || request_.options.strategy != Strategy::kBeam) {
       return;
     }
     std::vector<std::vector<std::int64_t>> inputs;

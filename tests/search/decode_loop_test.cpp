@@ -103,31 +103,50 @@ TEST(DecodeLoop, ForcedEosAtOnceGivesTheEmptySentence) {
   EXPECT_EQ(result.sentences[0][0].tokens, std::vector<std::int64_t>{2});
 }
 
-TEST(DecodeLoop, CommonPrefixesAreReadAtOnceAndImpossibleOnesStepByStep) {
-  for (const bool possible : {true, false}) {
-    ScriptedModel model(9, 1024, [possible](const ScriptInput& input, std::span<float> log_probs) {
-      HashScript{6}(input, log_probs);
-      if (!possible) log_probs[5] = -std::numeric_limits<float>::infinity();
-    });
-    const SourceBatch batch = make_batch({{5, 2}});
-    DecodeRequest request;
-    request.batch = &batch;
-    request.options.beam = 3;
-    request.options.max_len_b = 6;
-    request.options.unk_penalty = 0.25;
-    request.prefix_tokens = {{4, 3, 5, 7}};
-    const DecodeResult plain = decode(model, request);
-    // A strategy that does the same, and is not known to: it takes one step after the other.
-    request.options.strategy = Strategy::kDiverseSiblings;
-    request.options.diversity_rate = 0.0;
-    const DecodeResult stepped = decode(model, request);
-    EXPECT_EQ(plain.counters.steps, stepped.counters.steps - (possible ? 3 : -1));
-    ASSERT_EQ(plain.sentences[0].size(), stepped.sentences[0].size());
-    for (std::size_t i = 0; i < plain.sentences[0].size(); ++i) {
-      EXPECT_EQ(plain.sentences[0][i].tokens, stepped.sentences[0][i].tokens);
-      EXPECT_EQ(plain.sentences[0][i].score, stepped.sentences[0][i].score);
-      EXPECT_EQ(plain.sentences[0][i].positional_scores, stepped.sentences[0][i].positional_scores);
+TEST(DecodeLoop, CommonPrefixesAreReadAtOnce) {
+  ScriptedModel model(40, 1024, HashScript{6});
+  const SourceBatch batch = make_batch({{5, 2}, {7, 8, 2}});
+  DecodeRequest request;
+  request.batch = &batch;
+  request.options.beam = request.options.nbest = 3;
+  request.options.max_len_b = 9;
+  request.options.unk_penalty = 0.25;
+  request.options.min_len = 5;
+  request.prefix_tokens = {{4, 3, 5, 7}, {9, 9, 3, 1}};  // 3 is unk, 1 is pad
+  const DecodeResult plain = decode(model, request);
+  // A strategy that comes to the same, and takes one step after the other.
+  request.options.strategy = Strategy::kDiverseSiblings;
+  request.options.diversity_rate = 0.0;
+  const DecodeResult stepped = decode(model, request);
+  EXPECT_EQ(plain.counters.steps, stepped.counters.steps - 2);
+  EXPECT_EQ(plain.counters.rows, stepped.counters.rows);
+  for (std::size_t s = 0; s < 2; ++s) {
+    ASSERT_EQ(plain.sentences[s].size(), stepped.sentences[s].size());
+    for (std::size_t i = 0; i < plain.sentences[s].size(); ++i) {
+      EXPECT_EQ(plain.sentences[s][i].tokens, stepped.sentences[s][i].tokens);
+      EXPECT_EQ(plain.sentences[s][i].score, stepped.sentences[s][i].score);
+      EXPECT_EQ(plain.sentences[s][i].positional_scores, stepped.sentences[s][i].positional_scores);
     }
+  }
+}
+
+TEST(DecodeLoop, ForcedTokensThatAreImpossibleAreReadStepByStep) {
+  ScriptedModel model(40, 1024, [](const ScriptInput& input, std::span<float> log_probs) {
+    HashScript{6}(input, log_probs);
+    log_probs[5] = -std::numeric_limits<float>::infinity();
+  });
+  const SourceBatch batch = make_batch({{5, 2}});
+  DecodeRequest request;
+  request.batch = &batch;
+  request.options.beam = 3;
+  request.options.max_len_b = 6;
+  request.prefix_tokens = {{4, 3, 5, 7}};
+  try {
+    decode(model, request);
+    FAIL() << "no error";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), ErrorCode::kModel);
+    EXPECT_NE(std::string(error.what()).find("no hypothesis can end"), std::string::npos);
   }
 }
 
