@@ -9,8 +9,8 @@ namespace elbeam::model {
 namespace {
 
 void sort_and_thin(std::vector<std::int64_t>& tokens) {
-  std::ranges::sort(tokens);
-  tokens.erase(std::ranges::unique(tokens).begin(), tokens.end());
+  std::sort(tokens.begin(), tokens.end());
+  tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
 }
 
 }  // namespace
