@@ -138,6 +138,8 @@ class CudaDevice : public Device {
     properties_.limits.multiprocessors = facts.multiprocessors;
     // Two blocks of attention share a multiprocessor.
     properties_.limits.shared_bytes = std::max(48 << 10, facts.shared_bytes / 2 - 1024);
+    properties_.limits.all_shared_bytes = facts.shared_bytes;
+    properties_.limits.tensor_cores = facts.capability >= 80;
     activate();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
     check(cudaDeviceGetDefaultMemPool(&pool_, number), "memory pool");

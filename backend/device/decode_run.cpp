@@ -333,14 +333,15 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
       {args.width, query_rows, narrow(shape_.beam), static_cast<int>(sizeof(T)), el},
       device.properties().limits);
   args.chunks = plan.chunks;
-  args.row_blocks = (query_rows + plan.warps - 1) / plan.warps;
+  args.row_blocks = (query_rows + plan.rows - 1) / plan.rows;
   args.tile_keys = plan.tile;
   const std::int32_t z = el ? 1 : heads;
-  device.kernels(T{}).contiguous[plan.geometry](
+  const kernels::DeviceKernels<T>& kernels = device.kernels(T{});
+  (plan.tensor ? kernels.tensor[plan.geometry] : kernels.contiguous[plan.geometry])(
       args, {narrow(ranges_.size() * plan.chunks * args.row_blocks), 1, z, plan.warps * 32,
              plan.shared_bytes, device.stream()});
   if (most_parts_ > 1) {
-    device.kernels(T{}).merge(
+    kernels.merge(
         {partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,
          args.out_stride, args.partial_rows, args.query_rows, args.width, z, args.head_stride},
         {narrow(rows * args.query_rows), z, 1, row_threads(args.width), 0, device.stream()});

@@ -16,6 +16,7 @@ using kernels::to_float;
 
 // A few multiprocessors, so that small tests take the same ways as large batches on a GPU.
 constexpr int kMultiprocessors = 8;
+constexpr int kAllSharedBytes = 160 << 10;  // as an A100, which has a little more
 constexpr std::int64_t kMemoryBytes = std::int64_t{64} << 30;
 
 class EmulatedGraph : public Graph {
@@ -97,6 +98,8 @@ class EmulatedDevice : public Device {
     properties_.name = "emulated CUDA device";
     properties_.memory_bytes = kMemoryBytes;
     properties_.limits.multiprocessors = kMultiprocessors;
+    properties_.limits.all_shared_bytes = kAllSharedBytes;
+    properties_.limits.tensor_cores = true;
   }
 
   const Properties& properties() const override { return properties_; }

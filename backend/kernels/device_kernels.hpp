@@ -34,6 +34,18 @@ inline constexpr std::array<GeometryShape, 8> kGeometries = {{{4, 8, false},
 // would spill.
 constexpr int attention_warps(int elements) { return elements > 16 ? 12 : 16; }
 
+// EL cross-attention by tensor cores: rows up to these widths, in blocks of 16 or 32 query rows;
+// shared memory holds so many tiles of so many keys.
+inline constexpr std::array<int, 4> kTensorWidths = {256, 512, 768, 1024};
+inline constexpr int kTensorWarps = 8;
+inline constexpr int kTensorKeys = 16;
+inline constexpr int kTensorStages = 3;
+// A warp takes its columns in steps of 16; the queries of so many steps lie in shared memory, where
+// registers do not hold all.
+constexpr int tensor_far_steps(int width, int row_tiles) {
+  return width == kTensorWidths.back() && row_tiles == 2 ? 2 : 0;
+}
+
 // Beams up to 16, and up to kMaxDeviceBeam.
 inline constexpr std::array<int, 2> kListPlaces = {1, 4};
 inline constexpr int kMaxDeviceBeam = 64;
@@ -46,6 +58,8 @@ struct DeviceKernels {
   Launcher<StoreArgs<T>> store;
   std::array<Launcher<ContiguousArgs<T>>, kGeometries.size()> contiguous;
   std::array<Launcher<PagedArgs<T>>, kGeometries.size()> paged;
+  // Width by width, first of 16 rows and then of 32; of float none.
+  std::array<Launcher<ContiguousArgs<T>>, 2 * kTensorWidths.size()> tensor;
   Launcher<MergeArgs<T>> merge;
   Launcher<LogProbArgs<T>> log_prob;
   std::array<Launcher<VocabularyArgs<T>>, kListPlaces.size()> vocabulary;

@@ -20,7 +20,7 @@ AttentionPlan choose_geometry(const AttentionShape& shape) {
   const GeometryShape& geometry = kGeometries[plan.geometry];
   const int columns = geometry.lanes * geometry.elements;
   plan.chunks = (shape.width + columns - 1) / columns;
-  plan.warps = std::clamp(shape.query_rows, 1, attention_warps(geometry.elements));
+  plan.rows = plan.warps = std::clamp(shape.query_rows, 1, attention_warps(geometry.elements));
   return plan;
 }
 
@@ -37,9 +37,33 @@ void check_tile(const AttentionPlan& plan, const AttentionShape& shape, int leas
                " bytes of shared memory for each block do not hold ", least, " keys");
 }
 
+// EL-attention of enough rows, by tensor cores; a plan without `tensor` where that cannot be.
+AttentionPlan plan_tensor(const AttentionShape& shape, const DeviceLimits& limits) {
+  constexpr int kMinRows = 8;  // of the 16 that are computed
+  AttentionPlan plan;
+  if (!limits.tensor_cores || !shape.one_copy || shape.element_size != 2 || shape.width % 8 != 0 ||
+      shape.query_rows < kMinRows || shape.width > kTensorWidths.back())
+    return plan;
+  const auto width = std::lower_bound(kTensorWidths.begin(), kTensorWidths.end(), shape.width);
+  const int row_tiles = shape.query_rows > 16 ? 2 : 1;
+  plan.geometry = 2 * static_cast<std::size_t>(width - kTensorWidths.begin()) +
+                  static_cast<std::size_t>(row_tiles - 1);
+  plan.rows = 16 * row_tiles;
+  plan.warps = kTensorWarps;
+  plan.tile = kTensorKeys;
+  // The warps' scores and their sum, and queries of 4 bytes that registers have no room for.
+  const int scores = (kTensorWarps + 1) * kTensorKeys * plan.rows +
+                     tensor_far_steps(*width, row_tiles) * kTensorWarps * 8 * plan.rows;
+  plan.shared_bytes = kTensorStages * kTensorKeys * (*width + 8) * shape.element_size +
+                      scores * static_cast<int>(sizeof(float));
+  plan.tensor = plan.shared_bytes <= limits.all_shared_bytes;
+  return plan;
+}
+
 }  // namespace
 
 AttentionPlan plan_contiguous(const AttentionShape& shape, const DeviceLimits& limits) {
+  if (const AttentionPlan plan = plan_tensor(shape, limits); plan.tensor) return plan;
   AttentionPlan plan = choose_geometry(shape);
   const int key_bytes = 2 * staged_bytes(plan, shape);  // two stages
   plan.tile = std::min(kMaxTile, limits.shared_bytes / key_bytes);
@@ -56,7 +80,7 @@ AttentionPlan plan_paged(const AttentionShape& shape, const DeviceLimits& limits
   const int slots = (limits.shared_bytes - 16) / slot_bytes;
   plan.tile = std::min(slots / histories, kPageSteps) * histories;
   if (plan.tile == 0 && plan.warps > 1) {  // fewer rows at a time need fewer slots
-    plan.warps = std::max(1, slots);
+    plan.rows = plan.warps = std::max(1, slots);
     plan.tile = std::min(slots, plan.warps);
   }
   check_tile(plan, shape, 1, limits);

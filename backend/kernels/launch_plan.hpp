@@ -9,13 +9,17 @@ namespace elbeam::kernels {
 
 // What a device gives a block, and how many blocks it wants to be busy.
 struct DeviceLimits {
-  int shared_bytes = 48 << 10;  // of one block
+  int shared_bytes = 48 << 10;  // of one block, where two share a multiprocessor
   int multiprocessors = 1;
+  int all_shared_bytes = 48 << 10;  // of a block that has a multiprocessor for itself
+  bool tensor_cores = false;        // those of sm_80 and later
 };
 
 // How attention over rows of `width` numbers is launched.
 struct AttentionPlan {
+  bool tensor = false;       // one of DeviceKernels::tensor, not of contiguous
   std::size_t geometry = 0;  // index of the launcher
+  int rows = 1;              // of queries, of a block
   int chunks = 1;            // of the columns
   int tile = 1;              // keys or slots that shared memory holds at once
   int warps = 1;

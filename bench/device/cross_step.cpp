@@ -111,7 +111,7 @@ class Step : public CrossStep {
     const int width = el_ ? shape_.dim : shape_.dim / shape_.heads;
     plan_ = kernels::plan_contiguous({width, rows, group_rows_, static_cast<int>(sizeof(T)), el_},
                                      limits);
-    row_blocks_ = (rows + plan_.warps - 1) / plan_.warps;
+    row_blocks_ = (rows + plan_.rows - 1) / plan_.rows;
     launch_ = {
         0, 1, el_ ? 1 : shape_.heads, plan_.warps * 32, plan_.shared_bytes, device_.stream()};
     const int parts =
@@ -157,7 +157,8 @@ class Step : public CrossStep {
     args.partial_stats = stats_.data();
     args.partial_rows = std::int64_t{shape_.sentences} * shape_.beam * (el_ ? shape_.heads : 1);
     const kernels::DeviceKernels<T>& kernels = device_.kernels(T{});
-    kernels.contiguous[plan_.geometry](args, launch_);
+    (plan_.tensor ? kernels.tensor[plan_.geometry] : kernels.contiguous[plan_.geometry])(args,
+                                                                                         launch_);
     if (parts_ == 1) return;
     const int heads = el_ ? 1 : shape_.heads;
     kernels.merge({partial_.data(), stats_.data(), parts_of_row_.data(), out_.data(), shape_.dim,

@@ -16,13 +16,21 @@ from . import checks, programs, table
 
 
 def parse():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--build", default="build-cuda")
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--json", default="gpu_check.json")
     parser.add_argument("--table", default="gpu_check.md")
-    parser.add_argument("--seconds", type=float, default=570, help="after which what is left is left out")
-    parser.add_argument("--reference", default=programs.python(), help="python that may have torch, fairseq, ctranslate2")
+    parser.add_argument(
+        "--seconds", type=float, default=570, help="after which what is left is left out"
+    )
+    parser.add_argument(
+        "--reference",
+        default=programs.python(),
+        help="python that may have torch, fairseq, ctranslate2",
+    )
     return parser.parse_args()
 
 

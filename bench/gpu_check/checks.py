@@ -6,7 +6,12 @@ from . import programs
 
 DATA = programs.ROOT / "tests" / "data"
 SCORE_TOLERANCE = 2e-5  # of fp32, as in tests/cli/device_test.py
-KINDS = {"copied": "(a) copied MHA", "shared": "(b) beam-shared MHA", "torch": "(c) unfused EL, PyTorch", "el": "(d) fused EL"}
+KINDS = {
+    "copied": "(a) copied MHA",
+    "shared": "(b) beam-shared MHA",
+    "torch": "(c) unfused EL, PyTorch",
+    "el": "(d) fused EL",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +25,14 @@ class Plan:
 
 
 BUNDLED = (("debian_de_en", ()), ("squad_qg_bart", ("--truncate-source",)))
-FULL = Plan("*", BUNDLED, ((1, "el"), (4, "el"), (4, "mha"), (5, "el")), (64, 4, 1024, 16, 1024, 12), 1 << 15, (64, 512))
+FULL = Plan(
+    "*",
+    BUNDLED,
+    ((1, "el"), (4, "el"), (4, "mha"), (5, "el")),
+    (64, 4, 1024, 16, 1024, 12),
+    1 << 15,
+    (64, 512),
+)
 SHARD = ("--batch-size", "4", "--num-shards", "40", "--shard-id", "3")
 TINY = Plan("NormKernel.*", (("debian_de_en", SHARD),), ((4, "el"),), (2, 2, 24, 2, 32, 1), 4, (2,))
 
@@ -72,7 +84,11 @@ def cross_attention(place, plan):
 def measure(place, plan, kind, sentences):
     shape = (sentences, *plan.step[1:])
     try:
-        figures = place.torch_el(shape, "fp16") if kind == "torch" else place.device_bench(kind, "fp16", *shape)
+        figures = (
+            place.torch_el(shape, "fp16")
+            if kind == "torch"
+            else place.device_bench(kind, "fp16", *shape)
+        )
     except programs.Failed as error:
         if error.code != 4 or "memory" not in error.said:
             raise
@@ -101,7 +117,12 @@ def decoding(place, plan):
     return rows
 
 
-PARTS = {"kernels": kernels, "parity": parity, "cross attention": cross_attention, "decoding": decoding}
+PARTS = {
+    "kernels": kernels,
+    "parity": parity,
+    "cross attention": cross_attention,
+    "decoding": decoding,
+}
 
 
 def disagreements(results):

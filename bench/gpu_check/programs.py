@@ -61,7 +61,9 @@ class Place:
 
     def kernel_tests(self, pattern):
         program = self.build / "tests" / "device_kernels_test"
-        output, _ = run([program, f"--gtest_filter={pattern}"], self.left(), {"ELBEAM_TEST_DEVICE": self.device})
+        output, _ = run(
+            [program, f"--gtest_filter={pattern}"], self.left(), {"ELBEAM_TEST_DEVICE": self.device}
+        )
         return int(re.search(r"\[  PASSED  \] (\d+) test", output).group(1))
 
     def decode(self, model, *flags):
@@ -89,7 +91,9 @@ class Place:
         for name, command in self._peer_commands(model, sources, beam, batch):
             try:
                 output, log = run(command, self.left(), {"TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"})
-                found[name] = dict(zip(("sentences", "tokens", "seconds"), translated(log + output), strict=True))
+                found[name] = dict(
+                    zip(("sentences", "tokens", "seconds"), translated(log + output), strict=True)
+                )
             except Failed as error:
                 found[name] = {"left out": str(error)[-300:]}
         return found

@@ -29,7 +29,12 @@ def decoding_rows(results):
         if "left out" in row:
             yield [row["program"], row["batch"], "left out", ""]
         else:
-            yield [row["program"], row["batch"], f"{row['seconds']:.2f}", f"{row['tokens'] / max(row['seconds'], 1e-9):.0f}"]
+            yield [
+                row["program"],
+                row["batch"],
+                f"{row['seconds']:.2f}",
+                f"{row['tokens'] / max(row['seconds'], 1e-9):.0f}",
+            ]
 
 
 def render(results):
@@ -40,18 +45,43 @@ def render(results):
     parts.append(f"Measured limits: copy {limits['copy GB/s']:.4g} GB/s, products {limits['fp16 TFLOP/s']:.3g} TFLOP/s in fp16, "
                  f"{limits['fp32 TFLOP/s']:.3g} in fp32.\n")  # fmt: skip
     if results["kernels"] is not None:
-        parts.append(f"Kernels against double precision: {results['kernels']['tests passed']} tests passed.\n")
+        parts.append(
+            f"Kernels against double precision: {results['kernels']['tests passed']} tests passed.\n"
+        )
     if results["parity"] is not None:
-        head = ("model", "beam", "attention", "hypotheses", "equal to the CPU's", "scores differ by at most")
+        head = (
+            "model",
+            "beam",
+            "attention",
+            "hypotheses",
+            "equal to the CPU's",
+            "scores differ by at most",
+        )
         rows = ([row["model"], row["beam"], row["attention"], row["hypotheses"], row["equal"],
                  f"{row['largest score difference']:.1e}"] for row in results["parity"])  # fmt: skip
         parts.append(rows_of(head, rows))
     if results["cross attention"] is not None:
-        parts.append("Attention to the source of one step, all layers, fp16; shares are of the measured limits.\n")
-        head = ("", "batch", "sentences", "attention ms", "EL's projections ms", "GB/s", "TFLOP/s", "rows/s")
+        parts.append(
+            "Attention to the source of one step, all layers, fp16; shares are of the measured limits.\n"
+        )
+        head = (
+            "",
+            "batch",
+            "sentences",
+            "attention ms",
+            "EL's projections ms",
+            "GB/s",
+            "TFLOP/s",
+            "rows/s",
+        )
         parts.append(rows_of(head, cross_rows(results)))
     if results["decoding"] is not None:
-        parts.append(rows_of(("whole decodes, fp16, beam 4", "batch", "seconds", "tokens/s"), decoding_rows(results)))
+        parts.append(
+            rows_of(
+                ("whole decodes, fp16, beam 4", "batch", "seconds", "tokens/s"),
+                decoding_rows(results),
+            )
+        )
     parts.append("Failures:\n\n" + "".join(f"- {text}\n" for text in results["failures"]) if results["failures"]
                  else "No failures.\n")  # fmt: skip
     return "\n".join(parts)

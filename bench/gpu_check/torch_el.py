@@ -13,12 +13,17 @@ import torch
 
 
 def main():
-    device, dtype = torch.device(sys.argv[1]), {"fp16": torch.float16, "fp32": torch.float32}[sys.argv[2]]
+    device, dtype = (
+        torch.device(sys.argv[1]),
+        {"fp16": torch.float16, "fp32": torch.float32}[sys.argv[2]],
+    )
     sentences, beam, source, heads, dim, layers = map(int, sys.argv[3:9])
     if device.type == "cpu":
         dtype = torch.float32  # only whether it runs is of interest there
     hidden = torch.randn(sentences, source, dim, device=device, dtype=dtype)
-    turned = hidden.transpose(1, 2).contiguous()  # each product gets the order it likes, as in FastSeq
+    turned = hidden.transpose(
+        1, 2
+    ).contiguous()  # each product gets the order it likes, as in FastSeq
     queries = 0.05 * torch.randn(sentences, heads * beam, dim, device=device, dtype=dtype)
 
     def step():
@@ -49,7 +54,16 @@ def main():
     read = 2.0 * layers * hidden.numel() * hidden.element_size()
     flops = 4.0 * layers * sentences * beam * heads * source * dim
     result = {"attention ms": 1e3 * best, "projections ms": 0.0, "bytes": read, "flops": flops}
-    print(json.dumps({**result, "GB/s": 1e-9 * read / best, "TFLOP/s": 1e-12 * flops / best, "torch": torch.__version__}))
+    print(
+        json.dumps(
+            {
+                **result,
+                "GB/s": 1e-9 * read / best,
+                "TFLOP/s": 1e-12 * flops / best,
+                "torch": torch.__version__,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -66,6 +66,7 @@ struct CrossCase {
   bool all_schedules = false;
   int max_length = 40;
   float deviation = 0.3F;
+  bool tensor = false;  // by tensor cores
 };
 
 // The sentences of a case: their tokens, rows and parts.
@@ -111,6 +112,8 @@ template <typename T>
 void verify_cross(const CrossCase& c, const Sentences& all, const CrossNumbers<T>& numbers,
                   const std::vector<T>& result) {
   int token = 0;
+  double squares = 0.0;
+  double errors = 0.0;
   for (std::size_t s = 0; s < all.lengths.size(); ++s) {
     for (int m = 0; m < all.rows_of[s].count * numbers.query_rows; ++m) {
       for (int head = 0; head < numbers.heads; ++head) {
@@ -127,11 +130,16 @@ void verify_cross(const CrossCase& c, const Sentences& all, const CrossNumbers<T
         for (int i = 0; i < c.width; ++i) {
           expect_close(result[usize(place + i)], wanted[usize(i)], 1.0, "cross-attention");
           if (testing::Test::HasFailure()) return;
+          const double error =
+              static_cast<double>(to_float(result[usize(place + i)])) - wanted[usize(i)];
+          squares += wanted[usize(i)] * wanted[usize(i)];
+          errors += error * error;
         }
       }
     }
     token += all.lengths[s];
   }
+  EXPECT_LE(errors, 5e-4 * squares) << "normalised mean squared error";
 }
 
 template <typename T>
@@ -168,14 +176,16 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
   args.partial = partial.data();
   args.partial_stats = stats.data();
   args.partial_rows = all.rows * numbers.query_rows;
-  const AttentionPlan plan = plan_contiguous(
-      {c.width, 5 * numbers.query_rows, 5, static_cast<int>(sizeof(T)), c.el}, DeviceLimits{});
+  const AttentionPlan plan =
+      plan_contiguous({c.width, 5 * numbers.query_rows, 5, static_cast<int>(sizeof(T)), c.el},
+                      c.tensor ? DeviceLimits{48 << 10, 1, 160 << 10, true} : DeviceLimits{});
+  EXPECT_EQ(plan.tensor, c.tensor);
   args.chunks = plan.chunks;
   args.row_blocks = random_int(random, 1, 2);
   args.tile_keys = plan.tile;
   const auto result = run_schedules(out, count, c.all_schedules, [&] {
     const auto& kernels = under_test::kernels<T>();
-    kernels.contiguous[plan.geometry](
+    (plan.tensor ? kernels.tensor[plan.geometry] : kernels.contiguous[plan.geometry])(
         args, {static_cast<int>(all.ranges.size()) * plan.chunks * args.row_blocks, 1,
                numbers.heads, plan.warps * 32, plan.shared_bytes});
     if (c.parts > 1 && all.rows > 0) {
@@ -228,6 +238,40 @@ TEST(CrossAttentionKernel, WidthsBeyondTheRegistersAreChunked) {
     check_cross<float>({true, 2, width, 1, true, 6, 0.1F}, random);
     check_cross<Half>({true, 3, width, 2, false, 6, 0.1F}, random);
   }
+}
+
+template <typename T>
+int check_tensor_cores(unsigned seed) {
+  constexpr int kWidths[] = {8, 40, 200, 256, 264, 512, 520, 768, 1000, 1024};
+  std::mt19937 random(seed);
+  int done = 0;
+  for (const int width : kWidths) {
+    for (const int parts : {1, 3}) {
+      for (int i = 0; i < (kTraced ? 1 : 4); ++i) {
+        CrossCase c{true, random_int(random, 2, 8), width, parts, i == 0, 40, 0.3F, true};
+        if (kTraced && width > 520) c.max_length = 17;
+        check_cross<T>(c, random);
+        if (testing::Test::HasFailure()) {
+          ADD_FAILURE() << "width " << width << ", parts " << parts << ", heads " << c.heads;
+          return done;
+        }
+        ++done;
+      }
+    }
+  }
+  return done;
+}
+
+TEST(TensorAttentionKernel, AgreesWithDoublePrecision) {
+  constexpr int kCases = kTraced ? 20 : 80;
+  EXPECT_EQ(check_tensor_cores<Half>(6), kCases);
+  EXPECT_EQ(check_tensor_cores<BFloat16>(7), kCases);
+}
+
+TEST(TensorAttentionKernel, ExtremeScores) {
+  std::mt19937 random(8);
+  for (const float deviation : {0.0F, 10.0F, 100.0F})
+    check_cross<Half>({true, 4, 64, 1, true, 40, deviation, true}, random);
 }
 
 // Scores of any size, and infinities and NaN where plain attention has them.

@@ -4,6 +4,7 @@
 #include "kernels/core/attention.hpp"
 #include "kernels/core/beam.hpp"
 #include "kernels/core/rows.hpp"
+#include "kernels/core/tensor_attention.hpp"
 #include "kernels/core/vocabulary.hpp"
 #include "kernels/device_kernels.hpp"
 
@@ -17,6 +18,11 @@ using GeometryAt =
     Geometry<T, kGeometries[kIndex].lanes, kGeometries[kIndex].elements, kGeometries[kIndex].wide>;
 
 template <typename T, template <typename> class Start, std::size_t... kIndex>
+void add_tensor_kernels(DeviceKernels<T>& table, std::index_sequence<kIndex...>) {
+  table.tensor = {Start<TensorAttention<T, kTensorWidths[kIndex / 2], kIndex % 2 + 1>>::launch...};
+}
+
+template <typename T, template <typename> class Start, std::size_t... kIndex>
 DeviceKernels<T> make_kernels(std::index_sequence<kIndex...>) {
   DeviceKernels<T> table{};
   table.embed = Start<Embed<T>>::launch;
@@ -25,6 +31,8 @@ DeviceKernels<T> make_kernels(std::index_sequence<kIndex...>) {
   table.store = Start<StoreSlots<T>>::launch;
   table.contiguous = {Start<ContiguousAttention<GeometryAt<T, kIndex>>>::launch...};
   table.paged = {Start<PagedAttention<GeometryAt<T, kIndex>>>::launch...};
+  if constexpr (sizeof(T) == 2)
+    add_tensor_kernels<T, Start>(table, std::make_index_sequence<2 * kTensorWidths.size()>());
   table.merge = Start<MergeParts<T>>::launch;
   table.log_prob = Start<LogProb<T>>::launch;
   table.vocabulary = {Start<Vocabulary<T, kListPlaces[0]>>::launch,
