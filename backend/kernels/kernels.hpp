@@ -24,6 +24,9 @@ enum class Activation { kNone, kRelu, kGelu, kGeluAccurate, kTanh, kSwish };
 // used; only float products know them. kInt8 has a product of its own, multiply_int8.
 enum class Storage { kSame, kHalf, kBFloat16, kInt8 };
 
+// Numbers of a row that have an upper bound in common.
+inline constexpr std::int64_t kBoundWidth = 64;
+
 // C = activation(A B^T + bias) + residual, with B [n, k] packed by pack_panels.
 template <typename T>
 struct PackedGemm {
@@ -100,7 +103,9 @@ struct KernelTable {
   // In place over one row: exp(x - max) / sum. A row of -inf becomes NaN, as in torch.
   void (*softmax)(T* x, std::int64_t n);
   // out[i] = (x[i] / temperature) - max - log(sum(exp)), written as float32. x is overwritten.
-  void (*log_softmax)(T* x, std::int64_t n, T temperature, float* out);
+  // Where bounds is no nullptr, the largest of each kBoundWidth numbers of out (the last of fewer)
+  // is written there; NaN to all where the row has no such sum.
+  void (*log_softmax)(T* x, std::int64_t n, T temperature, float* out, float* bounds);
   void (*attend)(const HeadAttention<T>& attention);
 };
 

@@ -1,5 +1,7 @@
 #include "model/output_layer.hpp"
 
+#include <elbeam/step_model.hpp>
+
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 
@@ -100,18 +102,19 @@ void OutputLayer<T>::load_adaptive(TensorReader<T>& reader, const TransformerCon
 }
 
 template <typename T>
-void OutputLayer<T>::apply(T* features, std::int64_t rows, double temperature,
-                           std::span<float> log_probs, Scratch& scratch, ThreadPool& pool) const {
+void OutputLayer<T>::apply(T* features, std::int64_t rows, const Prediction& out, Scratch& scratch,
+                           ThreadPool& pool) const {
+  const std::span<float> log_probs = out.log_probs;
   ELBEAM_INVARIANT(ssize(log_probs.size()) >= checked_mul(rows, vocab_size_));
   if (!clusters_.empty()) {
-    if (temperature != 1.0) {
-      for (std::int64_t i = 0; i < rows * dim_; ++i) features[i] /= static_cast<T>(temperature);
+    if (out.temperature != 1.0) {
+      for (std::int64_t i = 0; i < rows * dim_; ++i) features[i] /= static_cast<T>(out.temperature);
     }
     apply_adaptive(features, rows, log_probs, scratch, pool);
     return;
   }
   if (scratch.selection != nullptr) {
-    return apply_selected(features, rows, static_cast<T>(temperature), log_probs, scratch, pool);
+    return apply_selected(features, rows, out, scratch, pool);
   }
   T* logits = nullptr;
   if constexpr (std::is_same_v<T, float>) {
@@ -122,10 +125,13 @@ void OutputLayer<T>::apply(T* features, std::int64_t rows, double temperature,
   }
   output_.multiply({features, dim_}, rows, {logits, vocab_size_},
                    {.bias = bias_.empty() ? nullptr : bias_.data()}, pool);
+  static_assert(kBoundWidth == kernels::kBoundWidth);
   pool.parallel_for(rows, [&](std::int64_t row) {
+    float* bounds =
+        out.bounds.empty() ? nullptr : out.bounds.data() + row * bound_count(vocab_size_);
     kernels::kernels<T>().log_softmax(logits + row * vocab_size_, vocab_size_,
-                                      static_cast<T>(temperature),
-                                      log_probs.data() + row * vocab_size_);
+                                      static_cast<T>(out.temperature),
+                                      log_probs.data() + row * vocab_size_, bounds);
   });
 }
 
@@ -144,9 +150,8 @@ typename OutputLayer<T>::Selection OutputLayer<T>::select(std::vector<std::int64
 }
 
 template <typename T>
-void OutputLayer<T>::apply_selected(const T* features, std::int64_t rows, T temperature,
-                                    std::span<float> log_probs, Scratch& scratch,
-                                    ThreadPool& pool) const {
+void OutputLayer<T>::apply_selected(const T* features, std::int64_t rows, const Prediction& out,
+                                    Scratch& scratch, ThreadPool& pool) const {
   const Selection& selection = *scratch.selection;
   const std::int64_t count = ssize(selection.tokens.size());
   scratch.logits.reserve(checked_mul(rows, count));
@@ -157,8 +162,9 @@ void OutputLayer<T>::apply_selected(const T* features, std::int64_t rows, T temp
                             pool);
   pool.parallel_for(rows, [&](std::int64_t row) {
     float* part = scratch.head.data() + row * count;
-    kernels::kernels<T>().log_softmax(logits + row * count, count, temperature, part);
-    float* all = log_probs.data() + row * vocab_size_;
+    kernels::kernels<T>().log_softmax(logits + row * count, count, static_cast<T>(out.temperature),
+                                      part, nullptr);
+    float* all = out.log_probs.data() + row * vocab_size_;
     std::fill_n(all, vocab_size_, -std::numeric_limits<float>::infinity());
     for (std::int64_t i = 0; i < count; ++i) all[selection.tokens[usize(i)]] = part[i];
   });
@@ -190,7 +196,7 @@ void OutputLayer<T>::apply_adaptive(const T* features, std::int64_t rows,
   head.resize(usize(checked_mul(rows, entries)));
   pool.parallel_for(rows, [&](std::int64_t row) {
     float* entry = head.data() + row * entries;
-    kernels::kernels<T>().log_softmax(logits + row * entries, entries, T{1}, entry);
+    kernels::kernels<T>().log_softmax(logits + row * entries, entries, T{1}, entry, nullptr);
     std::copy_n(entry, words, log_probs.data() + row * vocab_size_);
   });
   for (std::size_t i = 0; i < clusters_.size(); ++i)
@@ -212,7 +218,8 @@ void OutputLayer<T>::apply_cluster(std::size_t index, const T* features, std::in
   multiply(cluster.output, scratch.narrow.data(), rows, scratch.logits.data(), count, pool);
   pool.parallel_for(rows, [&](std::int64_t row) {
     float* out = log_probs.data() + row * vocab_size_ + cluster.begin;
-    kernels::kernels<T>().log_softmax(scratch.logits.data() + row * count, count, T{1}, out);
+    kernels::kernels<T>().log_softmax(scratch.logits.data() + row * count, count, T{1}, out,
+                                      nullptr);
     const float prior = scratch.head[usize(row * entries + words) + index];
     for (std::int64_t i = 0; i < count; ++i) out[i] += prior;
   });

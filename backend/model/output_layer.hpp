@@ -38,10 +38,14 @@ class OutputLayer {
     AlignedBuffer<T> logits, narrow;
     std::vector<float> head;  // log-probabilities of the head's entries, or of a selection
   };
-  // log_probs [rows, vocab_size()] of features [rows, dim], which adaptive softmax overwrites. The
-  // temperature divides logits, and of adaptive softmax the features, as fairseq does.
-  void apply(T* features, std::int64_t rows, double temperature, std::span<float> log_probs,
-             Scratch& scratch, ThreadPool& pool) const;
+  struct Prediction {
+    double temperature = 1.0;    // divides logits, and of adaptive softmax features, as in fairseq
+    std::span<float> log_probs;  // [rows, vocab_size()]
+    std::span<float> bounds = {};  // as StepOutput::bounds; written where all logits are at hand
+  };
+  // What follows features [rows, dim], which adaptive softmax overwrites.
+  void apply(T* features, std::int64_t rows, const Prediction& out, Scratch& scratch,
+             ThreadPool& pool) const;
 
  private:
   struct Cluster {
@@ -51,8 +55,8 @@ class OutputLayer {
   };
   void load_plain(TensorReader<T>& reader);
   void load_adaptive(TensorReader<T>& reader, const TransformerConfig& config);
-  void apply_selected(const T* features, std::int64_t rows, T temperature,
-                      std::span<float> log_probs, Scratch& scratch, ThreadPool& pool) const;
+  void apply_selected(const T* features, std::int64_t rows, const Prediction& out, Scratch& scratch,
+                      ThreadPool& pool) const;
   void apply_adaptive(const T* features, std::int64_t rows, std::span<float> log_probs,
                       Scratch& scratch, ThreadPool& pool) const;
   void apply_cluster(std::size_t index, const T* features, std::int64_t rows,

@@ -49,7 +49,7 @@ class NativeState : public DecodeState {
   void score_forced(const ForcedInput& input, const ForcedOutput& output, std::size_t first,
                     std::span<const std::int64_t> offsets, T* features);
   // log_probs [rows, vocabulary] of features [rows, width].
-  void predict(T* features, std::int64_t rows, std::span<float> log_probs);
+  void predict(T* features, std::int64_t rows, const StepOutput& output);
   typename Decoder<T>::Pass make_pass(std::span<const std::int64_t> tokens, bool attention);
   // Row r of the mean attention weights, a row of the sentence, as float32.
   void copy_attention(std::int64_t row, std::int64_t sentence, std::span<float> out) const;
@@ -338,14 +338,15 @@ void NativeState<T>::step(const StepInput& input, const StepOutput& output) {
     copy_attention(row, sentence_of_row_[usize(row)],
                    output.attention.subspan(usize(row * source_width_)));
   }
-  predict(features, rows, output.log_probs);
+  predict(features, rows, output);
 }
 
 template <typename T>
-void NativeState<T>::predict(T* features, std::int64_t rows, std::span<float> log_probs) {
+void NativeState<T>::predict(T* features, std::int64_t rows, const StepOutput& output) {
   const OutputLayer<T>& layer = model_.decoder().output();
   output_scratch_.selection = selection_.tokens.empty() ? nullptr : &selection_;
-  layer.apply(features, rows, shape_.temperature, log_probs, output_scratch_, model_.pool());
+  layer.apply(features, rows, {shape_.temperature, output.log_probs, output.bounds},
+              output_scratch_, model_.pool());
 }
 
 template <typename T>
@@ -419,7 +420,7 @@ void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& 
   if (input.targets.empty()) {  // last positions only
     for (std::size_t i = 0; i + 1 < offsets.size() && !output.last_log_probs.empty(); ++i) {
       predict(features + (offsets[i + 1] - 1) * width, 1,
-              output.last_log_probs.subspan((first + i) * usize(vocabulary)));
+              {output.last_log_probs.subspan((first + i) * usize(vocabulary))});
     }
     return;
   }
@@ -428,7 +429,7 @@ void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& 
   std::size_t sentence = 0;  // of row `begin + r`, counted from `first`
   for (std::int64_t begin = 0; begin < rows; begin += kScoredRows) {
     const std::int64_t count = std::min(kScoredRows, rows - begin);
-    predict(features + begin * width, count, {log_probs.data(), usize(count * vocabulary)});
+    predict(features + begin * width, count, {{log_probs.data(), usize(count * vocabulary)}});
     for (std::int64_t r = 0; r < count; ++r) {
       while (begin + r >= offsets[sentence + 1]) ++sentence;
       const std::size_t position = usize(begin + r - offsets[sentence]);

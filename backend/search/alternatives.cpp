@@ -7,7 +7,9 @@
 #include "search/lprob_rules.hpp"
 #include "search/topk.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -50,6 +52,7 @@ NextTokens next_tokens(StepModel& model, const DecodeRequest& request, const Dec
     rules.unk_penalty = static_cast<float>(request.options.unk_penalty);
     rules.at_max_len = position >= plan.max_len;
     rules.below_min_len = position < request.options.min_len;
+    std::ranges::fill(bounds, std::numeric_limits<float>::quiet_NaN());
     apply_rules(rules, {log_probs, bounds});
     for (const ScoredIndex& best :
          topk({log_probs, no_offset, plan.vocab, plan.vocab, bounds}, count, workspace)) {

@@ -192,8 +192,11 @@ class DecodeLoop {
     const std::int64_t rows = now_.model_rows();
     StepOutput output{{log_probs_.data(), usize(rows * plan_.vocab)}};
     if (plan_.attention) output.attention = attention_.add_step(rows);
+    output.bounds = {bounds_.data(), usize(rows * bound_count(plan_.vocab))};
+    std::ranges::fill(output.bounds, std::numeric_limits<float>::quiet_NaN());
     state_->step({now_.tokens, now_.parents}, output);
     now_.spread(log_probs_.data(), plan_.vocab);
+    now_.spread(bounds_.data(), bound_count(plan_.vocab));
     result_.counters.steps += 1;
     result_.counters.rows += rows;
   }

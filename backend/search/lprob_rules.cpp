@@ -39,12 +39,14 @@ float clean_and_bound_block(float* values) noexcept {
   return std::max(std::max(bound[0], bound[1]), std::max(bound[2], bound[3]));
 }
 
+// What the model said of a block (StepOutput::bounds) is taken as it is.
 void clean_and_bound(const LprobRow& row) noexcept {
   const std::int64_t width = ssize(row.log_probs.size());
   for (std::int64_t i = 0; i < width; i += kBoundWidth) {
-    row.bounds[usize(i / kBoundWidth)] = width - i >= kBoundWidth
-                                             ? clean_and_bound_block(row.log_probs.data() + i)
-                                             : clean_and_bound(row.log_probs.subspan(usize(i)));
+    float& bound = row.bounds[usize(i / kBoundWidth)];
+    if (!std::isnan(bound)) continue;
+    bound = width - i >= kBoundWidth ? clean_and_bound_block(row.log_probs.data() + i)
+                                     : clean_and_bound(row.log_probs.subspan(usize(i)));
   }
 }
 

@@ -30,7 +30,7 @@ struct LprobRules {
 };
 
 // Applies, in fairseq's order: NaN becomes -inf; pad is -inf; unk loses its penalty; then the
-// length limits and the forced token. Writes the bounds too. Ids are inside the vocabulary.
+// length limits and the forced token. Finds the bounds that are NaN. Ids are inside the vocabulary.
 void apply_rules(const LprobRules& rules, const LprobRow& row) noexcept;
 
 }  // namespace elbeam::search

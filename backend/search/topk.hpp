@@ -2,6 +2,8 @@
 // part of fairseq's output.
 #pragma once
 
+#include <elbeam/step_model.hpp>
+
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -25,10 +27,6 @@ struct OffsetRows {
   std::span<const float> bounds{};
 };
 
-inline constexpr std::int64_t kBoundWidth = 64;
-constexpr std::int64_t bound_count(std::int64_t width) noexcept {
-  return (width + kBoundWidth - 1) / kBoundWidth;
-}
 
 // Writes the k largest values, largest first, and their places in the flattened array into
 // `workspace`, which the result points into: it is valid until the next call. NaN counts as the

@@ -322,7 +322,13 @@ TYPED_TEST(KernelTest, SoftmaxAndLogSoftmaxMatchLoops) {
       table.softmax(p.data(), n);
       std::vector<T> scratch = x;
       std::vector<float> out(usize(n));
-      table.log_softmax(scratch.data(), n, temperature, out.data());
+      std::vector<float> bounds(usize((n + kBoundWidth - 1) / kBoundWidth));
+      table.log_softmax(scratch.data(), n, temperature, out.data(), bounds.data());
+      for (std::int64_t i = 0; i < n; i += kBoundWidth) {
+        const auto block =
+            std::span(out).subspan(usize(i)).first(usize(std::min(kBoundWidth, n - i)));
+        ASSERT_EQ(bounds[usize(i / kBoundWidth)], *std::max_element(block.begin(), block.end()));
+      }
       for (std::int64_t i = 0; i < n; ++i) {
         const auto value = static_cast<double>(x[usize(i)]);
         ASSERT_NEAR(static_cast<double>(p[usize(i)]), std::exp(value - log_z(1.0)),
@@ -352,8 +358,10 @@ TYPED_TEST(KernelTest, RowsWithoutAnyFiniteNumberBecomeNaN) {
       std::vector<T> y(usize(n), T{1});
       y[0] = std::numeric_limits<T>::quiet_NaN();
       std::vector<float> out(usize(n));
-      kernels_of<T>(isa).log_softmax(y.data(), n, T{1}, out.data());
+      float bound = 0.0F;
+      kernels_of<T>(isa).log_softmax(y.data(), n, T{1}, out.data(), &bound);
       EXPECT_TRUE(std::isnan(out[0])) << isa_name(isa);
+      EXPECT_TRUE(std::isnan(bound)) << isa_name(isa);
     }
   }
 }

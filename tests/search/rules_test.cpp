@@ -16,7 +16,7 @@ constexpr float kInf = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 std::vector<float> after_rules(const LprobRules& rules, std::vector<float> log_probs) {
-  std::vector<float> bounds(usize(bound_count(ssize(log_probs.size()))));
+  std::vector<float> bounds(usize(bound_count(ssize(log_probs.size()))), kNan);
   apply_rules(rules, {log_probs, bounds});
   for (std::size_t i = 0; i < log_probs.size(); ++i) {
     EXPECT_LE(log_probs[i], bounds[i / usize(kBoundWidth)]);
@@ -47,7 +47,7 @@ TEST(LprobRules, BoundsAreTheLargestOfEachBlock) {
   for (std::size_t i = 0; i < log_probs.size(); ++i) {
     log_probs[i] = -static_cast<float>(i * 37 % log_probs.size());
   }
-  std::vector<float> bounds(4);
+  std::vector<float> bounds(4, kNan);
   LprobRules rules;
   rules.unk_penalty = -500.0F;  // a reward, which lifts its block's bound
   apply_rules(rules, {log_probs, bounds});
@@ -61,6 +61,13 @@ TEST(LprobRules, BoundsAreTheLargestOfEachBlock) {
   EXPECT_EQ(bounds[1], 1.0F);
   row.set(70, kNan);  // nothing is known of the block then
   EXPECT_TRUE(std::isnan(bounds[1]));
+}
+
+TEST(LprobRules, TheModelsBoundsAreTakenAsTheyAre) {
+  std::vector<float> log_probs(130, -1.0F);
+  std::vector<float> bounds = {7.0F, kNan, 8.0F};
+  apply_rules({}, {log_probs, bounds});
+  EXPECT_EQ(bounds, (std::vector<float>{7, -1, 8}));
 }
 
 TEST(LprobRules, LengthLimitsAndForcedToken) {

@@ -49,6 +49,12 @@ struct StepInput {
   std::span<const std::int64_t> parents;
 };
 
+// So many log-probabilities of a row have one upper bound; the last of a row may be fewer.
+inline constexpr std::int64_t kBoundWidth = 64;
+constexpr std::int64_t bound_count(std::int64_t vocab_size) noexcept {
+  return (vocab_size + kBoundWidth - 1) / kBoundWidth;
+}
+
 // Where a step writes its results.
 struct StepOutput {
   std::span<float> log_probs;  // [rows, vocab_size()] base-e log-probabilities, row-major
@@ -58,6 +64,9 @@ struct StepOutput {
   // the batch's longest sentence. Only states that were started with DecodeShape::attention know
   // it.
   std::span<float> attention{};
+  // [rows, bound_count(vocab_size())] or empty: NaN, in place of which a state may write a number
+  // that none of these log_probs is above, if none of them is NaN. Saves the search a pass.
+  std::span<float> bounds{};
 };
 
 // Tokens that are known beforehand: prompts, references (fairseq's teacher forcing).

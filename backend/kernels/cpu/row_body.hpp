@@ -85,8 +85,34 @@ static void softmax(T* x, std::int64_t n) {
   for (; i < n; ++i) x[i] *= scale;
 }
 
+// out[i] = float(x[i] - highest - log_sum); returns the largest of them.
 template <typename T>
-static void log_softmax(T* x, std::int64_t n, T temperature, float* out) {
+static inline float subtract_all(const T* x, std::int64_t n, T highest, T log_sum, float* out) {
+  float largest = -__builtin_inff();
+  for (std::int64_t i = 0; i < n; ++i) {
+    out[i] = static_cast<float>(x[i] - highest - log_sum);
+    largest = out[i] > largest ? out[i] : largest;
+  }
+  return largest;
+}
+
+// The same of kBoundWidth floats.
+static inline float subtract_block(const float* x, float highest, float log_sum, float* out) {
+  using S = Simd<float>;
+  S::Vector most = S::broadcast(-__builtin_inff());
+  for (std::int64_t i = 0; i < kBoundWidth; i += S::kLanes) {
+    const S::Vector value = S::load(x + i) - highest - log_sum;
+    S::store(out + i, value);
+    most = S::max(value, most);
+  }
+  return S::reduce_max(most);
+}
+static inline float subtract_block(const double* x, double highest, double log_sum, float* out) {
+  return subtract_all(x, kBoundWidth, highest, log_sum, out);
+}
+
+template <typename T>
+static void log_softmax(T* x, std::int64_t n, T temperature, float* out, float* bounds) {
   using S = Simd<T>;
   using V = typename S::Vector;
   if (temperature != T{1}) {
@@ -107,7 +133,13 @@ static void log_softmax(T* x, std::int64_t n, T temperature, float* out) {
     for (std::int64_t j = 0; j < count; ++j) total[j] += e[j];
   }
   const T log_sum = static_cast<T>(__builtin_log(static_cast<double>(S::reduce_add(total + more))));
-  for (i = 0; i < n; ++i) out[i] = static_cast<float>(x[i] - highest - log_sum);
+  const bool sane = log_sum - log_sum == T{0};
+  for (i = 0; i < n; i += kBoundWidth) {
+    const float largest = n - i >= kBoundWidth
+                              ? subtract_block(x + i, highest, log_sum, out + i)
+                              : subtract_all(x + i, n - i, highest, log_sum, out + i);
+    if (bounds != nullptr) bounds[i / kBoundWidth] = sane ? largest : __builtin_nanf("");
+  }
 }
 
 // scores[t] = query . keys[t], four keys at a time to hide the latency of the sums.

@@ -32,18 +32,21 @@ struct Simd {
 
   // Sum of all lanes, pairwise: log2(lanes) shuffles.
   static inline T reduce_add(Vector v) { return fold<kLanes / 2>(v)[0]; }
-  static inline T reduce_max(Vector v) {
-    T parts[kLanes];
-    store(parts, v);
-    T best = parts[0];
-    for (std::int64_t i = 1; i < kLanes; ++i) best = parts[i] > best ? parts[i] : best;
-    return best;
-  }
+  static inline T reduce_max(Vector v) { return fold_max<kLanes / 2>(v)[0]; }
 
  private:
   template <int kShift, int... kIndex>
   static inline Vector rotate(Vector v, std::integer_sequence<int, kIndex...>) {
     return __builtin_shufflevector(v, v, ((kIndex + kShift) % static_cast<int>(kLanes))...);
+  }
+  template <int kShift>
+  static inline Vector fold_max(Vector v) {
+    if constexpr (kShift == 0) {
+      return v;
+    } else {
+      return fold_max<kShift / 2>(
+          max(v, rotate<kShift>(v, std::make_integer_sequence<int, static_cast<int>(kLanes)>{})));
+    }
   }
   template <int kShift>
   static inline Vector fold(Vector v) {
