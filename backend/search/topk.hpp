@@ -27,7 +27,6 @@ struct OffsetRows {
   std::span<const float> bounds{};
 };
 
-
 // Writes the k largest values, largest first, and their places in the flattened array into
 // `workspace`, which the result points into: it is valid until the next call. NaN counts as the
 // largest value. 1 <= k <= rows * width. Allocates only while the workspace grows to
