@@ -41,11 +41,11 @@ std::vector<Record> sorted(const std::vector<Record>& records, std::size_t memor
 
 TEST(SortedTexts, AreInOrderHoweverLittleMemoryThereIs) {
   std::mt19937 random(3);
-  for (const std::size_t count : {0, 1, 2, 500}) {
+  for (const std::size_t count : {0UL, 1UL, 2UL, 500UL}) {
     const auto records = random_records(count, random);
     auto expected = records;
     std::sort(expected.begin(), expected.end());
-    for (const std::size_t memory : {1, 2'000, 100'000, 1 << 30}) {
+    for (const std::size_t memory : {1UL, 2'000UL, 100'000UL, 1UL << 30}) {
       EXPECT_EQ(sorted(records, memory), expected) << count << " in " << memory;
     }
   }

@@ -35,7 +35,7 @@ TEST(WordIds, EqualWordsHaveEqualNumbersThatCountUp) {
   WordIds numbers;
   // The second is beyond what is kept from text to text, the last begins with the small table
   // again.
-  for (const std::size_t count : {50, 300'000, 50, 2'000}) {
+  for (const std::size_t count : {50UL, 300'000UL, 50UL, 2'000UL}) {
     const auto words = random_words(count, 24, random);
     numbers.clear();
     std::vector<std::uint32_t> ids;
@@ -47,7 +47,7 @@ TEST(WordIds, EqualWordsHaveEqualNumbersThatCountUp) {
 TEST(WordIds, ManyWordsAtOnceAreNumberedAsOneByOne) {
   std::mt19937 random(8);
   WordIds numbers;
-  for (const std::size_t count : {1, 200'000, 70}) {
+  for (const std::size_t count : {1UL, 200'000UL, 70UL}) {
     const auto words = random_words(count, 20, random);
     std::string letters;
     std::vector<std::size_t> edges;
