@@ -35,7 +35,7 @@ struct BeamCase {
         rules{1, 2, 3, 0, step + random_int(random, 0, 2), i % 2 == 0 ? 0.0F : 0.75F, 1.0F} {
     for (int r = 0; r < rows(); ++r) {
       scores.push_back(-0.25F * static_cast<float>(random_int(random, 0, 12)));
-      add_lists(random, i % 3 == 0);
+      add_lists(random, i);
     }
     std::vector<std::int32_t> all(usize(sentences));
     std::iota(all.begin(), all.end(), 0);
@@ -43,7 +43,7 @@ struct BeamCase {
     sentence_of.assign(all.begin(), all.begin() + groups);
     for (int s = 0; s < sentences; ++s) counts.push_back(random_int(random, 0, beam - 1));
     for (int d = 0; d < groups * beam; ++d)
-      dead.push_back(i % 4 == 0 && random_int(random, 0, 4) == 0 ? 1 : 0);
+      dead.push_back(i % 4 < 2 && random_int(random, 0, i % 4 == 0 ? 4 : 1) == 0 ? 1 : 0);
     for (int t = 0; t < kStride * rows(); ++t) {
       history.push_back(random_int(random, 4, 99));
       history_scores.push_back(static_cast<float>(random_int(random, -99, 0)));
@@ -52,8 +52,10 @@ struct BeamCase {
   }
   int rows() const { return groups * group_rows; }
 
-  // A row's best tokens of each part of the vocabulary, with many equal values if `ties`.
-  void add_lists(std::mt19937& random, bool ties) {
+  // A row's best tokens of each part of the vocabulary: with many equal values, with nearly none
+  // that is possible, or with the end of the sentence among the best.
+  void add_lists(std::mt19937& random, int i) {
+    const bool ties = i % 3 == 0;
     for (int p = 0; p < parts; ++p) {
       stats.push_back(ties ? 4.0F : static_cast<float>(random_int(random, 2, 5)));
       stats.push_back(ties ? 3.0F : static_cast<float>(random_int(random, 1, 90)) / 7.0F);
@@ -67,7 +69,10 @@ struct BeamCase {
       for (const std::int32_t token : tokens) {
         const float value = 0.5F * static_cast<float>(random_int(random, -8, 8)) +
                             (ties ? 0.0F : 0.001F * static_cast<float>(random_int(random, 0, 200)));
-        list.emplace_back(random_int(random, 0, 30) == 0 ? -kImpossible : -value, token);
+        const float added = token == rules.eos && i % 4 == 1 ? 5.0F : 0.0F;
+        const int dice = random_int(random, 0, 30);
+        const bool impossible = i % 7 == 1 ? dice > 1 : dice == 0;
+        list.emplace_back(impossible ? -kImpossible : -value - added, token);
       }
       std::sort(list.begin(), list.end());
       for (int k = 0; k < 2 * beam; ++k) {

@@ -83,7 +83,6 @@ struct ContiguousAttention {
                           static_cast<std::int64_t>(head) * args.head_stride,
                       args.width, args.scale);
     }
-    block_barrier();  // the tiles of the rows before are no longer read
     stage(args, range, head, 0, tile(args, 0));
     for (int first = 0, s = 0; first < range.keys; first += args.tile_keys, s ^= 1) {
       if (first + args.tile_keys < range.keys) {

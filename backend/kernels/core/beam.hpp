@@ -67,10 +67,9 @@ struct BeamStep {
       scratch.scores[place] = entry_value(entry);
       scratch.keys[place] = entry_key(entry);
     });
-    warp_barrier();
     const int sentence = args.sentence_of[group];
     const int before = args.finished.count[sentence];
-    warp_barrier();  // every lane has read the count
+    warp_barrier();  // every lane has put its candidates and has read the count
     if (lane_index() == 0) decide(args, state, group, sentence, before, scratch);
     warp_barrier();
     const int now = args.finished.count[sentence];
@@ -228,7 +227,7 @@ struct Compact {
       move_row(args, state, i / args.beam, i % args.beam);
     for (int group = thread_index(); group < state.groups; group += thread_count())
       move_sentence(args, group);
-    block_barrier();
+    // Every thread has read the state: there was a barrier.
     if (thread_index() == 0) *args.state = {state.step + 1, *live, *live * args.beam, args.beam};
   }
 

@@ -1,0 +1,186 @@
+"""The planted bugs: each is one textual edit of a file in backend/kernels/core."""
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Mutant:
+    file: str  # below backend/kernels/core
+    what: str
+    old: str  # occurs exactly once
+    new: str
+    tests: str  # filter of the tests that may see it
+    part: str = "float"  # whose translation unit is compiled with it
+
+
+CROSS = "CrossAttention*"
+PAGED = "PagedAttention*"
+BOTH = f"{CROSS}:{PAGED}"
+ROWS = "Norm*:Embed*:LogProb*:Activate*"
+VOCABULARY = "Vocabulary*"
+SEARCH = "BeamStep*:Compact*:Advance*:Ngram*"
+
+_CROSS = [
+    ("no barrier between a tile's copies and its use",
+     "      block_barrier();  // every thread's copies have arrived\n", ""),
+    ("no barrier before a tile is overwritten",
+     "      block_barrier();  // the tile may be overwritten\n", ""),
+    ("waits for one group of copies too few", "        wait_copies<1>();", "        wait_copies<2>();"),
+    ("does not wait for the last tile",
+     "      } else {\n        wait_copies<0>();", "      } else {\n        wait_copies<1>();"),
+    ("the next tile is staged over the one in use", "tile(args, s ^ 1));", "tile(args, s));"),
+    ("the last key of a tile is not staged",
+     "for (int k = warp_index(); k < keys; k +=", "for (int k = warp_index(); k < keys - 1; k +="),
+    ("every tile is the first", "range.first_key) + first + k)", "range.first_key) + k)"),
+    ("the keys of head 0 for all heads",
+     "args.key_stride +\n          static_cast<std::int64_t>(head) * args.head_stride;", "args.key_stride;"),
+    ("keys for values", "stage_row_part(args.values + from,", "stage_row_part(args.keys + from,"),
+    ("warps without a row write as well",
+     "if (active) finish(args,", "finish(args,"),
+    ("one row too many", "const bool active = warp_index() < rows;", "const bool active = warp_index() <= rows;"),
+    ("two parts are taken for one", "if (range.parts == 1) {", "if (range.parts <= 2) {"),
+    ("partial sums of all heads in one place",
+     "(range.part * args.partial_rows + row) * heads + head;", "(range.part * args.partial_rows + row) * heads;"),
+    ("the parts' totals are not written", "args.partial_stats[2 * place + 1] = attention.total;", ""),
+    ("every block has all rows",
+     "for (int first = place.row_block * warps; first < count; first += args.row_blocks * warps)\n      attend(args, range,",
+     "for (int first = 0; first < count; first += args.row_blocks * warps)\n      attend(args, range,"),
+    ("blocks walk over each other's rows",
+     "first += args.row_blocks * warps)\n      attend(args, range,", "first += warps)\n      attend(args, range,"),
+    ("parts are summed without their weights",
+     "        sum += args.partial[place(p) * args.width + c] *\n               expf(args.partial_stats[2 * place(p)] - shift);",
+     "        sum += args.partial[place(p) * args.width + c];"),
+    ("the first part is left out of the total",
+     "float total = 0.0F;\n    for (int p = 0; p < parts; ++p)", "float total = 0.0F;\n    for (int p = 1; p < parts; ++p)"),
+]  # fmt: skip
+
+_PAGED = [
+    ("no barrier before the list of slots is overwritten",
+     "      block_barrier();  // the tile before is no longer read\n", ""),
+    ("no barrier between the list of slots and its use",
+     "list_slots(args, histories, step, steps, now);\n      block_barrier();", "list_slots(args, histories, step, steps, now);"),
+    ("no barrier between copies and their use",
+     "      wait_copies<0>();\n      block_barrier();\n      if (m < count)", "      wait_copies<0>();\n      if (m < count)"),
+    ("copies are not waited for",
+     "      wait_copies<0>();\n      block_barrier();\n      if (m < count)", "      block_barrier();\n      if (m < count)"),
+    ("no barrier between the lanes that list slots",
+     "      warp_barrier();\n      if (pair < pairs && !first)", "      if (pair < pairs && !first)"),
+    ("slots of earlier turns are forgotten", "listed += count_bits(firsts);", "listed = count_bits(firsts);"),
+    ("wrong lane mask: a lane counts itself",
+     "listed + count_bits(firsts & ((1U << lane_index()) - 1U))", "listed + count_bits(firsts & ((2U << lane_index()) - 1U))"),
+    ("no tail guard in the list of slots",
+     "const bool first = pair < pairs && same == history;", "const bool first = same == history;"),
+    ("a shared slot of another step", "to.map[same * steps + step];", "to.map[same * steps];"),
+    ("the ancestors of the step before",
+     "args.cache.ancestors[state.step % 2] + group_row", "args.cache.ancestors[(state.step + 1) % 2] + group_row"),
+    ("wrong page", "cache.pages[step / kPageSteps];", "cache.pages[(step + 1) / kPageSteps];"),
+    ("the slots of layer 0", "* cache.slot_width + cache.layer_offset;", "* cache.slot_width;"),
+    ("keys for values of a slot", "stage_row_part(from + args.value_offset,", "stage_row_part(from,"),
+    ("no guard for warps without a row", "    if (m >= count) return;\n", ""),
+    ("always the first histories of a group",
+     "ancestors[(first + history) % rows * stride + step]", "ancestors[history % rows * stride + step]"),
+    ("the last step is left out where it opens a tile",
+     "for (int step = 0; step <= state.step; step += tile_steps)", "for (int step = 0; step < state.step; step += tile_steps)"),
+    ("the step itself is left out", "const int left = state.step + 1 - step;", "const int left = state.step - step;"),
+]  # fmt: skip
+
+_ATTENTION = [
+    ("the total is not corrected for a new maximum", "      maximum = best;\n      total *= correction;\n      ELBEAM_UNROLL\n      for (int e = 0; e < G::kElements; ++e) sums[e] *= correction;\n      ELBEAM_UNROLL\n      for (int b = 0",
+     "      maximum = best;\n      ELBEAM_UNROLL\n      for (int e = 0; e < G::kElements; ++e) sums[e] *= correction;\n      ELBEAM_UNROLL\n      for (int b = 0"),
+    ("no tail guard where values are added", "        if (key >= count) continue;\n", ""),
+    ("no tail guard where scores are computed", "if (key < count) scores[b] += partial_score", "scores[b] += partial_score"),
+    ("queries are not scaled", "query[v * kVector<T> + i] = scale * values[i];", "query[v * kVector<T> + i] = values[i];"),
+    ("scores are summed over lanes of other keys",
+     "scores[b] = lanes_sum<G::kLanes>(scores[b]);", "scores[b] = lanes_sum<kWarp>(scores[b]);"),
+    ("totals of the groups of lanes are not merged", "        total += shuffle_xor(total, bits);\n", ""),
+    ("groups of lanes are weighted upside down", "expf(maximum - best);\n      maximum = best;", "expf(best - maximum);\n      maximum = best;"),
+    ("one column too many is written", "if (first + i < columns) out", "if (first + i <= columns) out"),
+    ("one column too many is read", "first + i < width ? to_float", "first + i <= width ? to_float"),
+    ("nothing behind a staged row is cleared",
+     "for (int c = width + thread; c < stride; c += threads)", "for (int c = width + thread; c < width; c += threads)"),
+    ("vectors are written to any address", "if (aligned && first + kVector<O> <= columns) {", "if (first + kVector<O> <= columns) {"),
+    ("vectors are read over the end of a row", "if (aligned && first + kVector<T> <= width) {", "if (aligned && first < width) {"),
+]  # fmt: skip
+
+_DEVICE = [
+    ("a block's sum overwrites the one before", "  value = lanes_sum(value);\n  block_barrier();\n", "  value = lanes_sum(value);\n"),
+    ("a block's sum is read before it is there", "scratch[warp_index()] = value;\n  block_barrier();\n", "scratch[warp_index()] = value;\n"),
+    ("a sum over half of the lanes", "for (int bits = kLanes / 2; bits > 0; bits /= 2) value += ", "for (int bits = kLanes / 4; bits > 0; bits /= 2) value += "),
+]  # fmt: skip
+
+_ROWS = [
+    ("no epsilon", "sqrtf(variance + kEpsilon)", "sqrtf(variance)"),
+    ("no guard for rows that have left", "if (args.state != nullptr && row >= args.state->rows) return;", ""),
+    ("no guard for the last block", "    if (row >= args.rows) return;\n", ""),
+    ("the residual of row 0", "to_float(args.residual[first + c])", "to_float(args.residual[c])"),
+    ("embeddings are not scaled", "args.scale * to_float(token[c])", "to_float(token[c])"),
+    ("relu turns NaN to 0", "x > 0.0F ? x : (x == x ? 0.0F : x)", "x > 0.0F ? x : 0.0F"),
+]  # fmt: skip
+
+_VOCABULARY = [
+    ("no tail guard behind the vocabulary", "token < args.vocab ? to_float(logits[token])", "token >= 0 ? to_float(logits[token])"),
+    ("pad may be said", "if (token >= args.vocab || token == args.rules.pad) return false;", "if (token >= args.vocab) return false;"),
+    ("one step too long", "args.state->step >= args.rules.max_len && !is_eos", "args.state->step > args.rules.max_len && !is_eos"),
+    ("the end comes a step too late", "return !is_eos || args.state->step >= args.rules.min_len;", "return !is_eos || args.state->step > args.rules.min_len;"),
+    ("the last banned token is not", "i <= args.state->step; i += kWarp", "i < args.state->step; i += kWarp"),
+    ("no barrier before lists are merged", "    block_barrier();\n    if (warp_index() != 0) return;", "    if (warp_index() != 0) return;"),
+    ("sums of parts without their maxima", "other_total * expf(other_maximum - shift)", "other_total"),
+    ("the second warp's sum is left out", "for (int w = 1; w < warps; ++w) sum.add", "for (int w = 2; w < warps; ++w) sum.add"),
+    ("no penalty for unknown words", "token == args.rules.unk ? x - args.rules.unk_penalty : x", "x"),
+]  # fmt: skip
+
+_LOG_PROB = [
+    ("no barrier before the maximum is read", "if (lane_index() == 0) scratch[warp_index()] = best;\n    block_barrier();", "if (lane_index() == 0) scratch[warp_index()] = best;"),
+    ("temperature is left out of the sum", "total += expf(to_float(args.logits[first + c]) / args.temperature - best);", "total += expf(to_float(args.logits[first + c]) - best);"),
+]  # fmt: skip
+
+_TOP_LIST = [
+    ("-0 before 0", "float_bits(value + 0.0F);", "float_bits(value);"),
+    ("tokens change places in pairs", "<< 32 | ~static_cast<std::uint32_t>(key);", "<< 32 | (~static_cast<std::uint32_t>(key) ^ 1U);"),
+    ("an entry is put in without place for it", "if (place >= before) entries[p]", "if (place > before) entries[p]"),
+    ("the last of 32 entries is lost", "        if (lane_index() == 0) moved = carried;\n", ""),
+    ("the wrong entry is the one to beat", "(wanted - 1) % kWarp);", "wanted % kWarp);"),
+]  # fmt: skip
+
+_BEAM = [
+    ("n-grams are read before they are there", "    block_barrier();\n    // With n = 1", "    // With n = 1"),
+    ("the start token bans the end", "args.size == 1 ? 1 : 0", "0"),
+    ("the last n-gram is not compared", "length - (args.size - 1);", "length - args.size;"),
+    ("no barrier behind the normalisers", "normalisers(args, state, group, scratch);\n    warp_barrier();", "normalisers(args, state, group, scratch);"),
+    ("no barrier before the decision", "    warp_barrier();  // every lane has put its candidates and has read the count\n", ""),
+    ("what has ended is read before it is decided", "before, scratch);\n    warp_barrier();", "before, scratch);"),
+    ("an impossible end is an end", "key % args.vocab == args.rules.eos && scratch.scores[i] != negative_infinity();", "key % args.vocab == args.rules.eos;"),
+    ("one place too many may end", "const bool in_beam = i < args.beam;", "const bool in_beam = i <= args.beam;"),
+    ("dead places live", "in_beam && args.dead[group * args.beam + i] != 0;", "false;"),
+    ("more hypotheses end than there is room", "in_beam && finished < args.beam) {", "in_beam) {"),
+    ("a step too long", "state.step < args.rules.max_len;", "state.step <= args.rules.max_len;"),
+    ("no penalty for unknown words", "if (token == args.rules.unk) log_prob -= args.rules.unk_penalty;", ""),
+    ("NaN is the best", "if (log_prob != log_prob) log_prob = negative_infinity();", "if (log_prob != log_prob) log_prob = 0.0F;"),
+    ("a hypothesis is copied along a stale ancestor", "ancestor(args.history, state, row, t + 1);", "ancestor(args.history, state, row, t);"),
+    ("the ancestors of the other step", "history.ancestors[state.step % 2][row", "history.ancestors[(state.step + 1) % 2][row"),
+    ("filled places live", "scratch.dead[continuing] = 1;", "scratch.dead[continuing] = 0;"),
+    ("wrong lane mask: a sentence counts itself", "places + count_bits(votes & ((1U << lane_index()) - 1U))", "places + count_bits(votes & ((2U << lane_index()) - 1U))"),
+    ("sentences of earlier turns are forgotten", "places += count_bits(votes);", "places = count_bits(votes);"),
+    ("rows move before their places are known", "*live = places;\n    }\n    block_barrier();", "*live = places;\n    }"),
+    ("tokens go into the step that was", "(state.step + 1) * args.history.rows + to;", "state.step * args.history.rows + to;"),
+    ("finished sentences keep their rows", ": RowRange{0, 0};", ": RowRange{0, args.beam};"),
+    ("rows continue themselves", "args.parents[row] * args.ancestor_stride;", "row * args.ancestor_stride;"),
+    ("one ancestor too many is copied", "for (int t = thread_index(); t < state.step; t += thread_count()) to[t]", "for (int t = thread_index(); t <= state.step; t += thread_count()) to[t]"),
+]  # fmt: skip
+
+
+def _entries(file, edits, tests, part="float"):
+    return [Mutant(file, what, old, new, tests, part) for what, old, new in edits]
+
+
+MUTANTS = [
+    *_entries("attention.hpp", _CROSS, CROSS),
+    *_entries("attention.hpp", _PAGED, f"{PAGED}:Store*"),
+    *_entries("row_attention.hpp", _ATTENTION, BOTH),
+    *_entries("device.hpp", _DEVICE, ROWS),
+    *_entries("rows.hpp", _ROWS, ROWS),
+    *_entries("vocabulary.hpp", _VOCABULARY, VOCABULARY),
+    *_entries("vocabulary.hpp", _LOG_PROB, "LogProb*"),
+    *_entries("top_list.hpp", _TOP_LIST, VOCABULARY),
+    *_entries("beam.hpp", _BEAM, SEARCH, "search"),
+]
