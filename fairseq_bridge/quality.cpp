@@ -104,7 +104,10 @@ QualitySample decode_sample(const Generator& generator, const GenerateJob& job) 
       [&](const std::vector<Sentence>& rows, const std::vector<SentenceResult>& results) {
         for (std::size_t i = 0; i < rows.size(); ++i) {
           lines.add(rows[i], results[i].hypotheses);
-          sample.outputs.push_back(results[i].hypotheses.front().tokens);
+          // Constraints that cannot be met leave a sentence without any hypothesis.
+          const auto& hypotheses = results[i].hypotheses;
+          sample.outputs.push_back(hypotheses.empty() ? std::vector<std::int64_t>{}
+                                                      : hypotheses.front().tokens);
         }
       });
   if (job.dataset.has_targets()) sample.bleu = lines.bleu();
