@@ -126,7 +126,7 @@ PackedMatrix<T> PackedMatrix<T>::select(std::span<const std::int64_t> outputs) c
   const auto width = usize(kernels<T>().panel_width);
   const std::size_t columns = usize(chosen.panels()) * width;
   chosen.packed_.reserve(checked_mul(ssize(columns * depth), ssize(unit)));
-  std::memset(chosen.packed_.data(), 0, columns * depth * unit);
+  std::fill_n(chosen.packed_.data(), columns * depth * unit, std::byte{0});
   if (is_int8) {
     chosen.scales_.reserve(ssize(columns));
     chosen.sums_.reserve(ssize(columns));
