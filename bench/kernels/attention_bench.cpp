@@ -10,6 +10,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "bench/kernels/machine_limits.hpp"
+#include "bench/kernels/random_values.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -47,14 +48,6 @@ constexpr Workload kWorkloads[] = {
     {"BART-large, 2 x 1,023", 2, 1023, 4, 12, 16, 1024, 60},
     {"BART-large, 4 documents, 4 tokens each", 4, 512, 4, 12, 16, 1024, 4},
 };
-
-void fill_random(float* values, std::int64_t count, float scale) {
-  std::uint32_t state = 1;
-  for (std::int64_t i = 0; i < count; ++i) {
-    state = state * 1664525U + 1013904223U;
-    values[i] = (static_cast<float>(state >> 8) * 0x1p-24F - 0.5F) * scale;
-  }
-}
 
 // One decoder layer's cross-attention with weights of its own.
 class Layer {

@@ -7,6 +7,7 @@
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "bench/kernels/machine_limits.hpp"
+#include "bench/kernels/random_values.hpp"
 #include "kernels/packed_matrix.hpp"
 
 #include <benchmark/benchmark.h>
@@ -39,11 +40,7 @@ struct Context {
 
 PackedMatrix<float> random_matrix(std::int64_t outputs, std::int64_t inputs) {
   std::vector<float> weight(usize(outputs * inputs));
-  std::uint32_t state = 1;
-  for (float& value : weight) {
-    state = state * 1664525U + 1013904223U;
-    value = static_cast<float>(state >> 8) * 0x1p-24F - 0.5F;
-  }
+  fill_random(weight.data(), ssize(weight.size()), 1.0F);
   return {weight.data(), inputs, outputs, inputs};
 }
 
