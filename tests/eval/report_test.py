@@ -11,10 +11,11 @@ import tempfile
 import time
 import unittest
 
+import browser
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("ELBEAM_BIN_DIR", ROOT / "build" / "bin"))
 STOCK = ROOT / "tests" / "data" / "debian_de_en" / "stock_beam5.txt.gz"
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 NASTY = (
     "</script><script>document.title = 'owned'</script>",
     "<img src=x onerror=\"document.title = 'owned'\">",
@@ -52,9 +53,9 @@ class Report(unittest.TestCase):
 
     def browse(self, *flags):
         """The page's elements after its script has run, and the seconds that took."""
-        if BROWSER is None:
-            self.skipTest("there is no chromium (Debian's package chromium)")
-        command = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", *flags]
+        if browser.PROGRAM is None:
+            self.skipTest(browser.WHY_NOT)
+        command = [browser.PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", *flags]
         command += [f"--user-data-dir={self.folder / 'profile'}", "--dump-dom", self.page.as_uri()]
         start = time.monotonic()
         result = subprocess.run(command, capture_output=True, timeout=120, check=False)
