@@ -1,10 +1,15 @@
 // The projections of one attention block, in the forms that the two ways of computing it need.
 #pragma once
 
+#include "base/shared_array.hpp"
 #include "kernels/packed_matrix.hpp"
+#include "kernels/weight_store.hpp"
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace elbeam::attention {
@@ -13,14 +18,14 @@ enum class Kind { kMha, kEl };
 
 const char* kind_name(Kind kind) noexcept;
 
-// Row-major source weights as fairseq stores them, already of type T: weight [outputs, inputs].
+// Row-major source weights as fairseq stores them.
 template <typename T>
 struct Projection {
-  std::span<const T> weight;
-  std::span<const T> bias;  // empty: none
+  std::function<SharedArray<T>()> weight;  // reads [outputs, inputs], each time it is needed
+  std::span<const T> bias;                 // empty: none
 };
 
-// What a block is built from. The spans need to live as long as the Weights.
+// What a block is built from. What the spans and functions use has to live as long as the Weights.
 template <typename T>
 struct Source {
   Projection<T> q, k, v, out;
@@ -28,6 +33,8 @@ struct Source {
   std::int64_t dim = 0;      // d: width of the decoder and of q, k, v
   std::int64_t key_dim = 0;  // width of what is attended to; d for self-attention
   kernels::Storage storage = kernels::Storage::kSame;  // of the packed projections
+  std::string name = {};                               // in front of the store's names
+  std::shared_ptr<kernels::WeightStore<T>> store = std::make_shared<kernels::WeightStore<T>>();
 };
 
 // Multi-head attention computes keys and values of every source position (k_proj, v_proj packed).
@@ -63,23 +70,29 @@ class Weights {
   const T* fused_qkv_bias() const noexcept { return fused_qkv_bias_.data(); }
 
   const T* key_slice(std::int64_t head) const noexcept {  // W_K_i [d_k, key_dim]
-    return source_.k.weight.data() + head * head_dim() * key_dim();
+    return key_weight_.values.data() + head * head_dim() * key_dim();
   }
   const kernels::PackedMatrix<T>& value_slice(std::int64_t head) const {
     return value_slices_[static_cast<std::size_t>(head)];
   }
-  const T* folded_output_bias() const noexcept { return folded_output_bias_.data(); }
+  const T* folded_output_bias() const noexcept { return folded_output_bias_.values.data(); }
 
  private:
   static const T* pointer(std::span<const T> span) { return span.empty() ? nullptr : span.data(); }
+  SharedArray<T> read(const Projection<T>& projection, std::int64_t outputs,
+                      std::int64_t inputs) const;
+  kernels::PackedMatrix<T> pack(const char* name, const Projection<T>& projection,
+                                std::int64_t inputs) const;
   std::vector<T> scaled_query_weight() const;
+  SharedArray<T> fold_output_bias() const;
 
   Source<T> source_;
   std::vector<T> query_bias_;  // scaled by 1 / sqrt(d_k), zeros where the model has none
   kernels::PackedMatrix<T> query_, output_, key_, value_, fused_qkv_;
   std::vector<T> fused_qkv_bias_;
   std::vector<kernels::PackedMatrix<T>> value_slices_;
-  std::vector<T> folded_output_bias_;
+  SharedArray<T> key_weight_;
+  SharedArray<T> folded_output_bias_;
 };
 
 }  // namespace elbeam::attention

@@ -53,11 +53,12 @@ void append(std::vector<float>& all, std::span<const float> part, std::int64_t s
 
 // b_O + W_O b_V: the attention weights sum to one, so the value bias passes through.
 std::vector<float> fold_bias(const attention::Source<float>& source) {
+  const SharedArray<float> weight = source.out.weight();
   std::vector<float> folded(usize(source.dim), 0.0F);
   for (std::int64_t r = 0; r < source.dim; ++r) {
     double sum = source.out.bias.empty() ? 0.0 : static_cast<double>(source.out.bias[usize(r)]);
     for (std::int64_t c = 0; c < source.dim && !source.v.bias.empty(); ++c) {
-      sum += static_cast<double>(source.out.weight[usize(r * source.dim + c)]) *
+      sum += static_cast<double>(weight.values[usize(r * source.dim + c)]) *
              static_cast<double>(source.v.bias[usize(c)]);
     }
     folded[usize(r)] = static_cast<float>(sum);
@@ -72,12 +73,13 @@ AttentionWeights<T> load_attention(Device& device, Reader& reader, const std::st
   const std::int64_t d = shape.dim;
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(d / shape.heads)));
   AttentionWeights<T> w;
-  w.query = {upload<T>(device, source.q.weight, scale), upload<T>(device, source.q.bias, scale), d,
-             d};
-  w.key = {upload<T>(device, source.k.weight), upload<T>(device, source.k.bias), d, shape.key_dim};
-  w.value = {upload<T>(device, source.v.weight), upload<T>(device, source.v.bias), d,
+  w.query = {upload<T>(device, source.q.weight().values, scale),
+             upload<T>(device, source.q.bias, scale), d, d};
+  w.key = {upload<T>(device, source.k.weight().values), upload<T>(device, source.k.bias), d,
+           shape.key_dim};
+  w.value = {upload<T>(device, source.v.weight().values), upload<T>(device, source.v.bias), d,
              shape.key_dim};
-  w.output = {upload<T>(device, source.out.weight), {}, d, d};
+  w.output = {upload<T>(device, source.out.weight().values), {}, d, d};
   w.output_bias = upload<T>(device, source.out.bias);
   w.folded_output_bias = upload<T>(device, fold_bias(source));
   if (self) {
@@ -85,7 +87,7 @@ AttentionWeights<T> load_attention(Device& device, Reader& reader, const std::st
     std::vector<float> bias;
     const attention::Projection<float>* parts[] = {&source.q, &source.k, &source.v};
     for (const auto* part : parts) {
-      append(weight, part->weight, d * d, part == &source.q ? scale : 1.0F);
+      append(weight, part->weight().values, d * d, part == &source.q ? scale : 1.0F);
       append(bias, part->bias, d, part == &source.q ? scale : 1.0F);
     }
     w.fused = {upload<T>(device, weight), upload<T>(device, bias), 3 * d, d};
@@ -160,7 +162,7 @@ void load_embedding(Device& device, Reader& reader, const model::TransformerConf
 }
 
 // Checkpoints of old versions did not normalise after the stack (upgrade_state_dict_named).
-bool has_last_norm(const Reader& reader, const model::TransformerConfig& config,
+bool has_last_norm(Reader& reader, const model::TransformerConfig& config,
                    const std::string& side) {
   if (side == "encoder")
     return config.encoder.normalize_before && reader.scalar("encoder.version", 1.0) >= 2.0;

@@ -1,13 +1,17 @@
 #include "kernels/packed_matrix.hpp"
 
+#include "base/aligned_buffer.hpp"
 #include "base/check.hpp"
+#include "base/checked_math.hpp"
 #include "kernels/core/element.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace elbeam::kernels {
@@ -17,6 +21,16 @@ namespace {
 constexpr std::int64_t kMinTaskWork = 64 * 1024;
 // 8-bit products of deeper matrices could overflow their 32-bit sums (255 * 127 * 65536 < 2^31).
 constexpr std::int64_t kMaxInt8Depth = 65536;
+
+// kInt8: a scale and a sum.
+constexpr std::int64_t kColumnFactsBytes = sizeof(float) + sizeof(std::int32_t);
+
+// Where to write an image of so many bytes.
+std::byte* make_image(std::int64_t bytes, SharedArray<std::byte>& image) {
+  const auto buffer = std::make_shared<AlignedBuffer<std::byte>>(bytes);
+  image = {{buffer->data(), usize(bytes)}, buffer};
+  return buffer->data();
+}
 
 bool is_half(float value) { return to_float(from_float<Half>(value)) == value; }
 
@@ -41,55 +55,66 @@ PackedMatrix<T>::PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, 
   if (storage_ == Storage::kInt8 && k > kMaxInt8Depth) storage_ = Storage::kHalf;
   if (std::is_same_v<T, float> && storage_ == Storage::kSame && all_half(weight, ld, n, k))
     storage_ = Storage::kHalf;
+  std::byte* const out = make_image(image_bytes({n_, k_}, storage_), image_);
   if (storage_ == Storage::kInt8) {
-    pack_8_bits(weight, ld);
+    pack_8_bits(weight, ld, out);
   } else if (storage_ != Storage::kSame) {
-    pack_16_bits(weight, ld);
+    pack_16_bits(weight, ld, out);
   } else {
-    pack_as_given(weight, ld);
+    pack_as_given(weight, ld, out);
   }
 }
 
 template <typename T>
-void PackedMatrix<T>::pack_as_given(const T* weight, std::int64_t ld) {
-  const KernelTable<T>& table = kernels<T>();
-  const std::int64_t count = checked_mul(checked_mul(panels(), table.panel_width), k_);
-  packed_.reserve(checked_mul(count, static_cast<std::int64_t>(sizeof(T))));
-  table.pack_panels(weight, ld, n_, k_, reinterpret_cast<T*>(packed_.data()));
+PackedMatrix<T>::PackedMatrix(MatrixShape shape, Storage storage, SharedArray<std::byte> image)
+    : n_(shape.outputs), k_(shape.inputs), storage_(storage), image_(std::move(image)) {
+  ELBEAM_INVARIANT(image_.values.empty() ||
+                   ssize(image_.values.size()) == image_bytes(shape, storage));
+  ELBEAM_INVARIANT(reinterpret_cast<std::uintptr_t>(image_.values.data()) % kImageAlignment == 0);
 }
 
 template <typename T>
-void PackedMatrix<T>::pack_16_bits(const T* weight, std::int64_t ld) {
+std::int64_t PackedMatrix<T>::image_bytes(MatrixShape shape, Storage storage) {
+  const std::int64_t width = kernels<T>().panel_width;
+  const std::int64_t columns = checked_mul(checked_add(shape.outputs, width - 1) / width, width);
+  if (storage == Storage::kInt8) {
+    const std::int64_t depth = checked_add(shape.inputs, std::int64_t{3}) / 4 * 4;
+    return checked_mul(columns, checked_add(depth, kColumnFactsBytes));
+  }
+  const std::int64_t unit = storage == Storage::kSame ? ssize(sizeof(T)) : 2;
+  return checked_mul(checked_mul(columns, shape.inputs), unit);
+}
+
+template <typename T>
+void PackedMatrix<T>::pack_as_given(const T* weight, std::int64_t ld, std::byte* out) const {
+  kernels<T>().pack_panels(weight, ld, n_, k_, reinterpret_cast<T*>(out));
+}
+
+template <typename T>
+void PackedMatrix<T>::pack_16_bits(const T* weight, std::int64_t ld, std::byte* out) const {
   const KernelTable<T>& table = kernels<T>();
   const std::int64_t width = table.panel_width;
-  const std::int64_t count = checked_mul(width, k_);
-  packed_.reserve(checked_mul(checked_mul(panels(), count), std::int64_t{2}));
-  auto* out = reinterpret_cast<std::uint16_t*>(packed_.data());
-  std::vector<T> panel(usize(count));
+  auto* next = reinterpret_cast<std::uint16_t*>(out);
+  std::vector<T> panel(usize(checked_mul(width, k_)));
   for (std::int64_t first = 0; first < n_; first += width) {
     table.pack_panels(weight + first * ld, ld, std::min(width, n_ - first), k_, panel.data());
     for (const T value : panel) {
       const auto number = static_cast<float>(value);
-      *out++ = storage_ == Storage::kHalf ? from_float<Half>(number).bits
-                                          : from_float<BFloat16>(number).bits;
+      *next++ = storage_ == Storage::kHalf ? from_float<Half>(number).bits
+                                           : from_float<BFloat16>(number).bits;
     }
   }
 }
 
 // Panels of [k / 4][columns][4] bytes.
 template <typename T>
-void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld) {
+void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld, std::byte* out) const {
   const std::int64_t width = kernels<T>().panel_width;
-  const std::int64_t columns = panels() * width;
   const std::int64_t depth = padded_depth();
-  const std::int64_t count = checked_mul(columns, depth);
-  packed_.reserve(count);
-  scales_.reserve(columns);
-  sums_.reserve(columns);
-  auto* out = reinterpret_cast<std::int8_t*>(packed_.data());
-  std::fill_n(out, count, std::int8_t{0});
-  std::fill_n(scales_.data(), columns, 0.0F);
-  std::fill_n(sums_.data(), columns, 0);
+  std::fill_n(out, image_.values.size(), std::byte{0});
+  auto* const weights = reinterpret_cast<std::int8_t*>(out);
+  auto* const scales = reinterpret_cast<float*>(out + columns() * depth);
+  auto* const sums = reinterpret_cast<std::int32_t*>(scales + columns());
   for (std::int64_t column = 0; column < n_; ++column) {
     const T* line = weight + column * ld;
     float highest = 0.0F;
@@ -98,9 +123,9 @@ void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld) {
       highest = std::max(highest, std::fabs(static_cast<float>(line[i])));
       finite = finite && std::isfinite(line[i]);
     }
-    if (!finite) scales_.data()[column] = std::numeric_limits<float>::quiet_NaN();
+    if (!finite) scales[column] = std::numeric_limits<float>::quiet_NaN();
     if (!finite || highest == 0.0F) continue;
-    std::int8_t* panel = out + column / width * width * depth + column % width * 4;
+    std::int8_t* panel = weights + column / width * width * depth + column % width * 4;
     std::int32_t sum = 0;
     for (std::int64_t i = 0; i < k_; ++i) {
       const float steps = std::nearbyint(static_cast<float>(line[i]) / highest * 127.0F);
@@ -108,8 +133,8 @@ void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld) {
       panel[i / 4 * width * 4 + i % 4] = value;
       sum += value;
     }
-    scales_.data()[column] = highest / 127.0F;
-    sums_.data()[column] = 128 * sum;
+    scales[column] = highest / 127.0F;
+    sums[column] = 128 * sum;
   }
 }
 
@@ -124,26 +149,32 @@ PackedMatrix<T> PackedMatrix<T>::select(std::span<const std::int64_t> outputs) c
   const auto unit = usize(is_int8 ? 4 : storage_ == Storage::kSame ? ssize(sizeof(T)) : 2);
   const auto depth = usize(is_int8 ? padded_depth() / 4 : k_);
   const auto width = usize(kernels<T>().panel_width);
-  const std::size_t columns = usize(chosen.panels()) * width;
-  chosen.packed_.reserve(checked_mul(ssize(columns * depth), ssize(unit)));
-  std::fill_n(chosen.packed_.data(), columns * depth * unit, std::byte{0});
-  if (is_int8) {
-    chosen.scales_.reserve(ssize(columns));
-    chosen.sums_.reserve(ssize(columns));
-    std::fill_n(chosen.scales_.data(), columns, 0.0F);
-    std::fill_n(chosen.sums_.data(), columns, 0);
-  }
+  const std::int64_t bytes = image_bytes({chosen.n_, k_}, storage_);
+  std::byte* const image = make_image(bytes, chosen.image_);
+  std::fill_n(image, bytes, std::byte{0});
   for (std::size_t to = 0; to < outputs.size(); ++to) {
     const std::size_t from = usize(outputs[to]);
-    const std::byte* source = packed_.data() + (from / width * depth * width + from % width) * unit;
-    std::byte* out = chosen.packed_.data() + (to / width * depth * width + to % width) * unit;
+    const std::byte* source =
+        image_.values.data() + (from / width * depth * width + from % width) * unit;
+    std::byte* out = image + (to / width * depth * width + to % width) * unit;
     for (std::size_t i = 0; i < depth; ++i)
       std::memcpy(out + i * width * unit, source + i * width * unit, unit);
     if (!is_int8) continue;
-    chosen.scales_.data()[to] = scales_.data()[from];
-    chosen.sums_.data()[to] = sums_.data()[from];
+    auto* const scales = reinterpret_cast<float*>(image + usize(chosen.columns()) * depth * unit);
+    scales[to] = column_scales()[from];
+    reinterpret_cast<std::int32_t*>(scales + chosen.columns())[to] = column_sums()[from];
   }
   return chosen;
+}
+
+template <typename T>
+const float* PackedMatrix<T>::column_scales() const {
+  return reinterpret_cast<const float*>(image_.values.data() + columns() * padded_depth());
+}
+
+template <typename T>
+const std::int32_t* PackedMatrix<T>::column_sums() const {
+  return reinterpret_cast<const std::int32_t*>(column_scales() + columns());
 }
 
 template <typename T>
@@ -161,7 +192,7 @@ PackedGemm<T> PackedMatrix<T>::describe(Operand a, std::int64_t m, Result c,
   gemm.k = k_;
   gemm.a = a.data;
   gemm.lda = a.ld;
-  gemm.packed = packed_.data();
+  gemm.packed = image_.values.data();
   gemm.storage = storage_;
   gemm.bias = epilogue.bias;
   gemm.activation = epilogue.activation;
@@ -218,9 +249,9 @@ void PackedMatrix<T>::run(const PackedGemm<T>& gemm, ThreadPool* pool) const {
       }
       quantized.a = rows.data();
       quantized.a_scale = scales.data();
-      quantized.packed = reinterpret_cast<const std::int8_t*>(packed_.data());
-      quantized.b_scale = scales_.data();
-      quantized.b_sum = sums_.data();
+      quantized.packed = reinterpret_cast<const std::int8_t*>(image_.values.data());
+      quantized.b_scale = column_scales();
+      quantized.b_sum = column_sums();
       return share_out(gemm.m, pool, [&](std::int64_t begin, std::int64_t end) {
         table.multiply_int8(quantized, begin, end);
       });

@@ -1,7 +1,8 @@
 // A weight matrix in the layout that the packed product reads, and the product on a thread pool.
 #pragma once
 
-#include "base/aligned_buffer.hpp"
+#include "base/checked_math.hpp"
+#include "base/shared_array.hpp"
 #include "base/thread_pool.hpp"
 #include "kernels/kernels.hpp"
 
@@ -11,7 +12,12 @@
 
 namespace elbeam::kernels {
 
-// Immutable after construction; shared by threads freely.
+struct MatrixShape {
+  std::int64_t outputs = 0;
+  std::int64_t inputs = 0;
+};
+
+// Immutable after construction; shared by threads freely. Copies share the weights.
 template <typename T>
 class PackedMatrix {
  public:
@@ -25,9 +31,18 @@ class PackedMatrix {
   PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k,
                Storage storage = Storage::kSame);
 
+  // What was packed before: `image` is the image() of a matrix of this shape and storage, at a
+  // multiple of kImageAlignment, and stays as it is. An empty image gives a matrix that has a shape
+  // and cannot multiply.
+  PackedMatrix(MatrixShape shape, Storage storage, SharedArray<std::byte> image);
+  static constexpr std::size_t kImageAlignment = 64;
+  static std::int64_t image_bytes(MatrixShape shape, Storage storage);
+  // All that a product reads of the matrix; its layout depends on the instruction set.
+  std::span<const std::byte> image() const noexcept { return image_.values; }
+
   std::int64_t outputs() const noexcept { return n_; }
   std::int64_t inputs() const noexcept { return k_; }
-  std::int64_t bytes() const noexcept { return packed_.bytes() + scales_.bytes() + sums_.bytes(); }
+  std::int64_t bytes() const noexcept { return ssize(image_.values.size()); }
   Storage storage() const noexcept { return storage_; }
 
   // The matrix of these outputs, in this order; each is in [0, outputs()).
@@ -57,10 +72,14 @@ class PackedMatrix {
  private:
   PackedGemm<T> describe(Operand a, std::int64_t m, Result c, const Epilogue& epilogue) const;
   std::int64_t panels() const;
+  std::int64_t columns() const { return panels() * kernels<T>().panel_width; }
   std::int64_t padded_depth() const { return (k_ + 3) / 4 * 4; }  // of 8-bit weights
-  void pack_as_given(const T* weight, std::int64_t ld);
-  void pack_16_bits(const T* weight, std::int64_t ld);
-  void pack_8_bits(const T* weight, std::int64_t ld);
+  void pack_as_given(const T* weight, std::int64_t ld, std::byte* out) const;
+  void pack_16_bits(const T* weight, std::int64_t ld, std::byte* out) const;
+  void pack_8_bits(const T* weight, std::int64_t ld, std::byte* out) const;
+  // kInt8: behind the weights, for the columns of all panels.
+  const float* column_scales() const;
+  const std::int32_t* column_sums() const;  // as Int8Gemm::b_sum
   // Calls part(first panel, last panel) for all panels, on the pool if there is one.
   template <typename Part>
   void share_out(std::int64_t m, ThreadPool* pool, Part&& part) const;
@@ -69,9 +88,7 @@ class PackedMatrix {
   std::int64_t n_ = 0;
   std::int64_t k_ = 0;
   Storage storage_ = Storage::kSame;
-  AlignedBuffer<std::byte> packed_;
-  AlignedBuffer<float> scales_;       // kInt8: [columns of all panels]
-  AlignedBuffer<std::int32_t> sums_;  // the same, as Int8Gemm::b_sum
+  SharedArray<std::byte> image_;
 };
 
 }  // namespace elbeam::kernels

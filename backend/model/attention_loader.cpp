@@ -8,7 +8,7 @@ namespace {
 template <typename T>
 attention::Projection<T> read_projection(TensorReader<T>& reader, const std::string& name,
                                          std::int64_t outputs, std::int64_t inputs) {
-  return {reader.matrix(name + ".weight", outputs, inputs),
+  return {reader.loan(name + ".weight", {.rows = outputs, .columns = inputs}),
           reader.optional_vector(name + ".bias", outputs)};
 }
 
@@ -26,16 +26,18 @@ attention::Source<T> attention_source(TensorReader<T>& reader, const std::string
   source.dim = d;
   source.key_dim = shape.key_dim;
   source.storage = reader.storage();
+  source.name = prefix;
+  source.store = reader.store();
   if (reader.has(prefix + ".in_proj_weight")) {
     ELBEAM_CHECK(shape.key_dim == d, ErrorCode::kModel, reader.path(), ": ", prefix,
                  ".in_proj_weight: keys of width ", shape.key_dim, " do not fit queries of width ",
                  d);
-    const auto weight = reader.matrix(prefix + ".in_proj_weight", 3 * d, d);
     const auto bias = reader.optional_vector(prefix + ".in_proj_bias", 3 * d);
     attention::Projection<T>* parts[] = {&source.q, &source.k, &source.v};
-    for (std::size_t i = 0; i < 3; ++i) {
-      parts[i]->weight = weight.subspan(i * usize(d * d), usize(d * d));
-      if (!bias.empty()) parts[i]->bias = bias.subspan(i * usize(d), usize(d));
+    for (std::int64_t i = 0; i < 3; ++i) {
+      parts[i]->weight = reader.loan(prefix + ".in_proj_weight",
+                                     {.rows = 3 * d, .columns = d, .first = i * d, .count = d});
+      if (!bias.empty()) parts[i]->bias = bias.subspan(usize(i * d), usize(d));
     }
   } else {
     source.q = read_projection(reader, prefix + ".q_proj", d, d);

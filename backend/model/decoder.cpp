@@ -18,10 +18,8 @@ Decoder<T>::Decoder(TensorReader<T>& reader, const TransformerConfig& config,
       output_(reader, config, features_dim(), embedding_.vocab_size()) {
   const std::int64_t count = count_layers(reader, "decoder");
   layers_.reserve(usize(count));
-  for (std::int64_t i = 0; i < count; ++i) {
+  for (std::int64_t i = 0; i < count; ++i)
     layers_.push_back(load_layer(reader, config, i, encoder_dim));
-    reader.let_go();
-  }
   // Checkpoints of version <= 2 did not normalise after the stack (upgrade_state_dict_named).
   if (normalize_before_ && config.decoder_final_norm &&
       reader.scalar("decoder.version", 1.0) > 2.0) {

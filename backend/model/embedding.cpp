@@ -81,9 +81,7 @@ TokenTable<T>::TokenTable(TensorReader<T>& reader, const std::string& prefix) {
       bands_.push_back(
           load_band(reader, band + ".0.weight", bands_.empty() ? 0 : bands_.back().end));
       const std::int64_t width = bands_.back().width;
-      bands_.back().project =
-          kernels::PackedMatrix<T>(reader.matrix(band + ".1.weight", dim_, width).data(), width,
-                                   dim_, width, reader.storage());
+      bands_.back().project = reader.packed(band + ".1.weight", dim_, width);
     }
   }
   ELBEAM_CHECK(!bands_.empty() && vocab_size() >= 4 && dim_ >= 1 && dim_ <= limits::kMaxModelWidth,

@@ -23,10 +23,7 @@ Encoder<T>::Encoder(TensorReader<T>& reader, const TransformerConfig& config)
       normalize_before_(config.encoder.normalize_before) {
   const std::int64_t count = count_layers(reader, "encoder");
   layers_.reserve(usize(count));
-  for (std::int64_t i = 0; i < count; ++i) {
-    layers_.push_back(load_layer(reader, config, i));
-    reader.let_go();
-  }
+  for (std::int64_t i = 0; i < count; ++i) layers_.push_back(load_layer(reader, config, i));
   // Checkpoints of version < 2 did not normalise after the stack (upgrade_state_dict_named).
   if (normalize_before_ && reader.scalar("encoder.version", 1.0) >= 2.0) {
     layer_norm_ = LayerNorm<T>(reader, "encoder.layer_norm", dim());

@@ -28,18 +28,15 @@ kernels::PackedMatrix<T> load_linear(TensorReader<T>& reader, const std::string&
                                      std::int64_t inputs) {
   if (!reader.has(name + ".weight")) return {};
   const std::int64_t outputs = reader.extent(name + ".weight", 2, 0);
-  return {reader.matrix(name + ".weight", outputs, inputs).data(), inputs, outputs, inputs,
-          reader.storage()};
+  return reader.packed(name + ".weight", outputs, inputs);
 }
 
 template <typename T>
 FeedForward<T>::FeedForward(TensorReader<T>& reader, const std::string& prefix, std::int64_t dim,
                             kernels::Activation activation)
     : dim_(dim), hidden_dim_(reader.extent(prefix + ".fc1.weight", 2, 0)), activation_(activation) {
-  fc1_ = kernels::PackedMatrix<T>(reader.matrix(prefix + ".fc1.weight", hidden_dim_, dim).data(),
-                                  dim, hidden_dim_, dim, reader.storage());
-  fc2_ = kernels::PackedMatrix<T>(reader.matrix(prefix + ".fc2.weight", dim, hidden_dim_).data(),
-                                  hidden_dim_, dim, hidden_dim_, reader.storage());
+  fc1_ = reader.packed(prefix + ".fc1.weight", hidden_dim_, dim);
+  fc2_ = reader.packed(prefix + ".fc2.weight", dim, hidden_dim_);
   bias1_ = reader.vector(prefix + ".fc1.bias", hidden_dim_);
   bias2_ = reader.vector(prefix + ".fc2.bias", dim);
   const std::string norm = prefix + ".ffn_layernorm";

@@ -1,6 +1,7 @@
 // The pieces that encoder and decoder layers share: LayerNorm and the feed-forward block.
 #pragma once
 
+#include "base/aligned_buffer.hpp"
 #include "base/thread_pool.hpp"
 #include "kernels/packed_matrix.hpp"
 #include "model/tensor_reader.hpp"

@@ -21,6 +21,22 @@ void multiply(const kernels::PackedMatrix<T>& matrix, const T* x, std::int64_t r
   matrix.multiply({x, matrix.inputs()}, rows, {y, ld}, {}, pool);
 }
 
+// The transpose of a matrix that is stored as [inputs, outputs].
+template <typename T>
+kernels::PackedMatrix<T> load_turned(TensorReader<T>& reader, const std::string& name,
+                                     std::int64_t outputs, std::int64_t inputs) {
+  const auto read = reader.loan(name, {.rows = inputs, .columns = outputs});
+  return reader.store()->matrix(name + ".turned", {outputs, inputs}, [&] {
+    const SharedArray<T> stored = read();
+    AlignedBuffer<T> turned(checked_mul(outputs, inputs));
+    for (std::int64_t r = 0; r < inputs; ++r) {
+      for (std::int64_t c = 0; c < outputs; ++c)
+        turned.data()[c * inputs + r] = stored.values[usize(r * outputs + c)];
+    }
+    return kernels::PackedMatrix<T>(turned.data(), inputs, outputs, inputs, reader.storage());
+  });
+}
+
 }  // namespace
 
 template <typename T>
@@ -47,8 +63,7 @@ void OutputLayer<T>::load_plain(TensorReader<T>& reader) {
   if (!reader.has(name))
     name = reader.has("decoder.embed_out") ? "decoder.embed_out" : "decoder.embed_tokens.weight";
   vocab_size_ = reader.extent(name, 2, 0);
-  output_ = kernels::PackedMatrix<T>(reader.matrix(name, vocab_size_, dim_).data(), dim_,
-                                     vocab_size_, dim_, reader.storage());
+  output_ = reader.packed(name, vocab_size_, dim_);
   bias_ = reader.optional_vector("decoder.output_projection.bias", vocab_size_);
 }
 
@@ -74,14 +89,7 @@ void OutputLayer<T>::load_adaptive(TensorReader<T>& reader, const TransformerCon
     Cluster cluster;
     const std::int64_t width = reader.extent(tail + ".2.weight", 2, 1);
     if (config.tie_adaptive_projections) {  // the input's projection, used the other way round
-      const auto tied = reader.matrix(tail + ".0.weight", dim_, width);
-      AlignedBuffer<T> turned(checked_mul(width, dim_));
-      for (std::int64_t r = 0; r < dim_; ++r) {
-        for (std::int64_t c = 0; c < width; ++c)
-          turned.data()[c * dim_ + r] = tied[usize(r * width + c)];
-      }
-      cluster.project =
-          kernels::PackedMatrix<T>(turned.data(), dim_, width, dim_, reader.storage());
+      cluster.project = load_turned(reader, tail + ".0.weight", width, dim_);
     } else {
       cluster.project = load_linear(reader, tail + ".0", dim_);
     }

@@ -1,6 +1,8 @@
 #include "model/tensor_reader.hpp"
 
+#include "base/aligned_buffer.hpp"
 #include "base/check.hpp"
+#include "base/checked_math.hpp"
 #include "kernels/core/element.hpp"
 
 #include <algorithm>
@@ -74,11 +76,24 @@ double round_to_half(double value) {
   return static_cast<double>(kernels::to_float(half));
 }
 
+// Half precision of a row-major tensor, which is how fairseq's fp16 checkpoints hold all they have.
+template <typename T, typename Stored>
+void widen(const std::byte* data, std::int64_t count, T* out) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const auto stored = load_raw<Stored>(data + i * ssize(sizeof(Stored)));
+    out[i] = static_cast<T>(kernels::to_float(stored));
+  }
+}
+
 template <typename T>
 void convert(const TensorView& view, bool half, T* out) {
   const std::int64_t element = archive::tensor_type_size(view.type);
   const std::size_t rank = view.shape.size();
   const std::int64_t count = view.element_count();
+  if (!half && view.is_contiguous() && view.type == TensorType::kFloat16)
+    return widen<T, kernels::Half>(view.data, count, out);
+  if (!half && view.is_contiguous() && view.type == TensorType::kBFloat16)
+    return widen<T, kernels::BFloat16>(view.data, count, out);
   std::vector<std::int64_t> index(rank, 0);
   std::int64_t offset = 0;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -97,8 +112,8 @@ void convert(const TensorView& view, bool half, T* out) {
 
 template <typename T>
 TensorReader<T>::TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint,
-                              ReaderOptions options)
-    : checkpoint_(std::move(checkpoint)), options_(std::move(options)) {}
+                              ReaderOptions options, std::shared_ptr<kernels::WeightStore<T>> store)
+    : checkpoint_(std::move(checkpoint)), options_(std::move(options)), store_(std::move(store)) {}
 
 template <typename T>
 std::string TensorReader<T>::in_file(const std::string& name) const {
@@ -140,13 +155,28 @@ std::int64_t TensorReader<T>::extent(const std::string& name, std::size_t rank,
 }
 
 template <typename T>
-std::span<const T> TensorReader<T>::matrix(const std::string& name, std::int64_t rows,
-                                           std::int64_t columns) {
+void TensorReader<T>::check_type(const std::string& name, const TensorView& view) const {
+  ELBEAM_CHECK(view.type == TensorType::kFloat32 || view.type == TensorType::kFloat16 ||
+                   view.type == TensorType::kBFloat16 || view.type == TensorType::kFloat64,
+               ErrorCode::kModel, path(), ": tensor ", quoted(name, 200),
+               ": expected a floating-point type, got ", archive::tensor_type_name(view.type));
+}
+
+template <typename T>
+const TensorView& TensorReader<T>::checked_matrix(const std::string& name, std::int64_t rows,
+                                                  std::int64_t columns) const {
   const TensorView& view = find(name);
   ELBEAM_CHECK((view.shape == std::vector<std::int64_t>{rows, columns}), ErrorCode::kModel, path(),
                ": tensor ", quoted(name, 200), ": expected shape ", shape_text({rows, columns}),
                ", got ", shape_text(view.shape));
-  return read(name, view);
+  check_type(name, view);
+  return view;
+}
+
+template <typename T>
+std::span<const T> TensorReader<T>::matrix(const std::string& name, std::int64_t rows,
+                                           std::int64_t columns) {
+  return keep(name, checked_matrix(name, rows, columns));
 }
 
 template <typename T>
@@ -155,7 +185,8 @@ std::span<const T> TensorReader<T>::vector(const std::string& name, std::int64_t
   ELBEAM_CHECK((view.shape == std::vector<std::int64_t>{size}), ErrorCode::kModel, path(),
                ": tensor ", quoted(name, 200), ": expected shape ", shape_text({size}), ", got ",
                shape_text(view.shape));
-  return read(name, view);
+  check_type(name, view);
+  return keep(name, view);
 }
 
 template <typename T>
@@ -164,40 +195,81 @@ std::span<const T> TensorReader<T>::optional_vector(const std::string& name, std
 }
 
 template <typename T>
-double TensorReader<T>::scalar(const std::string& name, double otherwise) const {
+kernels::PackedMatrix<T> TensorReader<T>::packed(const std::string& name, std::int64_t outputs,
+                                                 std::int64_t inputs) {
+  const TensorView& view = checked_matrix(name, outputs, inputs);
+  return store_->matrix(name, {outputs, inputs}, [&] {
+    const SharedArray<T> weight = lend(view);
+    return kernels::PackedMatrix<T>(weight.values.data(), inputs, outputs, inputs,
+                                    options_.storage);
+  });
+}
+
+template <typename T>
+std::function<SharedArray<T>()> TensorReader<T>::loan(const std::string& name,
+                                                      const MatrixPart& part) const {
+  TensorView view = checked_matrix(name, part.rows, part.columns);
+  if (part.count >= 0) {
+    ELBEAM_INVARIANT(part.first >= 0 && part.first + part.count <= part.rows);
+    view.data += part.first * view.strides[0] * archive::tensor_type_size(view.type);
+    view.shape[0] = part.count;
+  }
+  return [this, view] { return lend(view); };
+}
+
+template <typename T>
+double TensorReader<T>::scalar(const std::string& name, double otherwise) {
   if (!has(name)) return otherwise;
   const TensorView& view = find(name);
   ELBEAM_CHECK(view.element_count() >= 1, ErrorCode::kModel, path(), ": tensor ", quoted(name, 200),
                ": expected one element, got none");
-  return load_element(view.type, view.data);
+  const SharedArray<T> value = store_->array(name, 1, [&]() -> SharedArray<T> {
+    const auto one = std::make_shared<T>(static_cast<T>(load_element(view.type, view.data)));
+    return {{one.get(), 1}, one};
+  });
+  return static_cast<double>(value.values[0]);
 }
 
 template <typename T>
-std::span<const T> TensorReader<T>::read(const std::string& name, const TensorView& view) {
-  ELBEAM_CHECK(view.type == TensorType::kFloat32 || view.type == TensorType::kFloat16 ||
-                   view.type == TensorType::kBFloat16 || view.type == TensorType::kFloat64,
-               ErrorCode::kModel, path(), ": tensor ", quoted(name, 200),
-               ": expected a floating-point type, got ", archive::tensor_type_name(view.type));
+std::span<const T> TensorReader<T>::keep(const std::string& name, const TensorView& view) {
+  const auto [it, fresh] = kept_.try_emplace(Key{view.data, view.shape, view.strides});
+  if (fresh) it->second = store_->array(name, view.element_count(), [&] { return read(view); });
+  return it->second.values;
+}
+
+template <typename T>
+bool TensorReader<T>::rounds(const TensorView& view) const {
+  return options_.half && view.type != TensorType::kFloat16;
+}
+
+template <typename T>
+bool TensorReader<T>::lies_ready(const TensorView& view) const {
+  return view.type == native_type<T>() && !rounds(view) && view.is_contiguous() &&
+         reinterpret_cast<std::uintptr_t>(view.data) % alignof(T) == 0;
+}
+
+template <typename T>
+SharedArray<T> TensorReader<T>::read(const TensorView& view) const {
   const std::int64_t count = view.element_count();
-  const auto address = reinterpret_cast<std::uintptr_t>(view.data);
-  const bool half = options_.half && view.type != TensorType::kFloat16;
-  if (!half && view.type == native_type<T>() && view.is_contiguous() && address % alignof(T) == 0) {
-    constexpr std::int64_t kLarge = 16 * 1024;  // elements
-    if (count >= kLarge) in_place_.push_back({view.data, usize(count) * sizeof(T)});
-    return {reinterpret_cast<const T*>(view.data), usize(count)};
-  }
-  const auto [it, fresh] = done_.try_emplace(Key{view.data, view.shape, view.strides});
-  if (fresh) {
-    AlignedBuffer<T>& buffer = converted_.emplace_back(count);
-    convert(view, half, buffer.data());
-    it->second = {buffer.data(), usize(count)};
-  }
-  return it->second;
+  if (lies_ready(view)) return {{reinterpret_cast<const T*>(view.data), usize(count)}, checkpoint_};
+  const auto buffer = std::make_shared<AlignedBuffer<T>>(count);
+  convert(view, rounds(view), buffer->data());
+  const std::int64_t bytes = checked_mul(count, archive::tensor_type_size(view.type));
+  if (view.is_contiguous()) checkpoint_->release({view.data, usize(bytes)});
+  return {{buffer->data(), usize(count)}, buffer};
 }
 
 template <typename T>
-void TensorReader<T>::let_go() const noexcept {
-  for (const std::span<const std::byte> bytes : in_place_) checkpoint_->release(bytes);
+SharedArray<T> TensorReader<T>::lend(const TensorView& view) const {
+  const auto kept = kept_.find(Key{view.data, view.shape, view.strides});
+  SharedArray<T> loan = kept != kept_.end() ? kept->second : read(view);
+  constexpr std::size_t kLarge = 16 * 1024;  // elements
+  if (!lies_ready(view) || loan.values.size() < kLarge) return loan;
+  const auto give_back = [file = checkpoint_, bytes = std::as_bytes(loan.values)](const void*) {
+    file->release(bytes);
+  };
+  loan.owner = std::shared_ptr<const void>(loan.values.data(), give_back);
+  return loan;
 }
 
 template class TensorReader<float>;

@@ -2,11 +2,13 @@
 #pragma once
 
 #include "archive/checkpoint.hpp"
-#include "base/aligned_buffer.hpp"
+#include "base/shared_array.hpp"
 #include "kernels/kernels.hpp"
+#include "kernels/packed_matrix.hpp"
+#include "kernels/weight_store.hpp"
 
 #include <cstdint>
-#include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -30,13 +32,26 @@ struct ReaderOptions {
   kernels::Storage storage = kernels::Storage::kSame;  // of matrices that are packed
 };
 
+// Rows first .. first + count - 1 of a matrix [rows, columns]; count -1: all of them.
+struct MatrixPart {
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::int64_t first = 0;
+  std::int64_t count = -1;
+};
+
 // A tensor that is stored in type T, aligned and row-major is used where it lies in the mapped
-// file; any other is converted once, and tied tensors share the copy. Spans live as long as the
-// reader. Not thread-safe.
+// file; any other is converted. vector() and matrix() keep what they give as long as the reader
+// lives, and tied tensors share it; packed() and loan() let go of it, so that a model is not there
+// twice: memory of a converted tensor, and pages of one in the file (which come back when they are
+// read again). What is kept or packed goes through the store. Not thread-safe but for the functions
+// that loan() gives.
 template <typename T>
 class TensorReader {
  public:
-  TensorReader(std::shared_ptr<const archive::Checkpoint> checkpoint, ReaderOptions options);
+  TensorReader(
+      std::shared_ptr<const archive::Checkpoint> checkpoint, ReaderOptions options,
+      std::shared_ptr<kernels::WeightStore<T>> store = std::make_shared<kernels::WeightStore<T>>());
 
   bool has(const std::string& name) const;
   // Shape of a tensor; throws Error(kModel) when it is missing or has another rank.
@@ -47,29 +62,39 @@ class TensorReader {
   std::span<const T> optional_vector(const std::string& name,
                                      std::int64_t size);  // empty if absent
 
+  // The matrix as a product reads it, in options.storage.
+  kernels::PackedMatrix<T> packed(const std::string& name, std::int64_t outputs,
+                                  std::int64_t inputs);
+  // Reads a matrix, or a part of its rows, when it is called. Its shape is checked now. The reader
+  // has to outlive the function, and nothing else may use it while the function runs.
+  std::function<SharedArray<T>()> loan(const std::string& name, const MatrixPart& part) const;
+
   // The scalar of a one-element tensor such as "encoder.version"; `otherwise` if absent.
-  double scalar(const std::string& name, double otherwise) const;
+  double scalar(const std::string& name, double otherwise);
 
   kernels::Storage storage() const noexcept { return options_.storage; }
+  const std::shared_ptr<kernels::WeightStore<T>>& store() const noexcept { return store_; }
   const std::string& path() const noexcept { return checkpoint_->path(); }
-
-  // Gives back the memory of the large tensors that were used where they lie, since they have been
-  // packed: without it a model would be there twice. They can be used again. Thread-safe when
-  // nothing is read meanwhile.
-  void let_go() const noexcept;
 
  private:
   // The name in the file; empty where a kept layer does not exist.
   std::string in_file(const std::string& name) const;
   const archive::TensorView& find(const std::string& name) const;
-  std::span<const T> read(const std::string& name, const archive::TensorView& view);
+  void check_type(const std::string& name, const archive::TensorView& view) const;
+  const archive::TensorView& checked_matrix(const std::string& name, std::int64_t rows,
+                                            std::int64_t columns) const;
+  std::span<const T> keep(const std::string& name, const archive::TensorView& view);
+  // Whether ReaderOptions::half changes its numbers.
+  bool rounds(const archive::TensorView& view) const;
+  bool lies_ready(const archive::TensorView& view) const;
+  SharedArray<T> read(const archive::TensorView& view) const;
+  SharedArray<T> lend(const archive::TensorView& view) const;
 
   std::shared_ptr<const archive::Checkpoint> checkpoint_;
   ReaderOptions options_;
-  std::deque<AlignedBuffer<T>> converted_;
-  std::vector<std::span<const std::byte>> in_place_;  // large ones
+  std::shared_ptr<kernels::WeightStore<T>> store_;
   using Key = std::tuple<const std::byte*, std::vector<std::int64_t>, std::vector<std::int64_t>>;
-  std::map<Key, std::span<const T>> done_;  // by address, shape and strides
+  std::map<Key, SharedArray<T>> kept_;  // by address, shape and strides
 };
 
 }  // namespace elbeam::model

@@ -88,7 +88,6 @@ class NativeTransformer : public Transformer {
     decoder_.prepare_self(self_kind_);
     // What a forced kind needs is packed once here; the planner's choice on first use.
     if (options.attention != Attention::kAuto) decoder_.prepare_cross(self_kind_);
-    reader_.let_go();
     report_.self_kind = self_kind_;
   }
 
@@ -166,10 +165,8 @@ class NativeTransformer : public Transformer {
   // Packs what a kind of cross-attention needs, once.
   void prepare_cross(Kind kind) const {
     if (options_.attention != Attention::kAuto) return;
-    std::call_once(kind == Kind::kEl ? el_packed_ : mha_packed_, [&] {
-      decoder_.prepare_cross(kind);
-      reader_.let_go();
-    });
+    std::call_once(kind == Kind::kEl ? el_packed_ : mha_packed_,
+                   [&] { decoder_.prepare_cross(kind); });
   }
 
   void record(const attention::Shape& shape, Kind cross, std::int64_t cross_bytes) const {

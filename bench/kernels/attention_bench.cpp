@@ -55,10 +55,12 @@ class Layer {
   explicit Layer(const Workload& work) : values_(usize(4 * work.dim * work.dim)) {
     fill_random(values_.data(), ssize(values_.size()), 0.1F);
     const auto matrix = [&](std::int64_t i) {
-      return attention::Projection<float>{
-          std::span<const float>(values_).subspan(usize(i * work.dim * work.dim),
-                                                  usize(work.dim * work.dim)),
-          {}};
+      const auto weight = std::span<const float>(values_).subspan(usize(i * work.dim * work.dim),
+                                                                  usize(work.dim * work.dim));
+      return attention::Projection<float>{[weight] {
+                                            return SharedArray<float>{weight, nullptr};
+                                          },
+                                          {}};
     };
     weights_.emplace_back(attention::Source<float>{matrix(0), matrix(1), matrix(2), matrix(3),
                                                    work.heads, work.dim, work.dim});

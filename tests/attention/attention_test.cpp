@@ -36,7 +36,16 @@ struct Block {
     out_bias = random_values<T>(rng, dim);
   }
   Source<T> source() const {
-    return {{q, q_bias}, {k, k_bias}, {v, v_bias}, {out, out_bias}, heads, dim, key_dim};
+    const auto lying = [](const std::vector<T>& weight) {
+      return [&weight] { return SharedArray<T>{weight, nullptr}; };
+    };
+    return {{lying(q), q_bias},
+            {lying(k), k_bias},
+            {lying(v), v_bias},
+            {lying(out), out_bias},
+            heads,
+            dim,
+            key_dim};
   }
 };
 
