@@ -38,8 +38,15 @@ std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
       shape.cross_kind == Kind::kEl ? stack.dim : (2 * layers + 1) * stack.dim;
   const std::int64_t numbers = checked_add(checked_mul(rows, checked_add(of_row, cached)),
                                            checked_mul(source_tokens, of_token));
+  const std::int64_t read =
+      shape.prompt_tokens == 0
+          ? 0
+          : prompt_numbers(stack, shape.self_kind, {shape.prompt_tokens, shape.longest_prompt});
+  const std::int64_t merged = shape.prompt_tokens == 0 ? 0 : checked_mul(rows, 3 * stack.dim * 4);
   const std::int64_t tables = checked_mul(rows, checked_mul(shape.max_steps + 16, std::int64_t{8}));
-  return checked_add(checked_mul(numbers, static_cast<std::int64_t>(sizeof(T))), tables);
+  return checked_add(checked_mul(checked_add(numbers, checked_add(read, merged)),
+                                 static_cast<std::int64_t>(sizeof(T))),
+                     tables);
 }
 
 template <typename T>
@@ -137,6 +144,52 @@ void DecodeRun<T>::plan_ranges() {
 }
 
 template <typename T>
+std::vector<float> DecodeRun<T>::read(const Prompts& prompts, float temperature) {
+  ELBEAM_INVARIANT(pages_.empty() && ssize(prompts.offsets.size()) == shape_.sentences + 1);
+  if (prompts.tokens.empty()) return {};
+  PromptPass<T> pass(layers_, output_,
+                     {crosses() ? &encoder_out_ : nullptr, &keys_, &values_, shape_.cross_kind},
+                     shape_.self_kind);
+  std::vector<float> log_probs = pass.run(prompts, temperature, prompts_);
+  plan_prompts();
+  return log_probs;
+}
+
+template <typename T>
+void DecodeRun<T>::plan_prompts() {
+  Device& device = layers_.device();
+  const bool el = shape_.self_kind == Kind::kEl;
+  const std::int64_t heads = layers_.stack().heads;
+  const std::int64_t blocks = shape_.sentences * (el ? (shape_.beam * heads + 15) / 16 : heads);
+  std::vector<kernels::KeyRange> ranges;
+  for (std::int64_t s = 0; s < shape_.sentences; ++s) {
+    const std::int64_t first = prompts_.offsets[usize(s)];
+    const std::int64_t length = prompts_.offsets[usize(s + 1)] - first;
+    const std::int64_t parts =
+        length == 0 ? 0 : kernels::plan_parts(narrow(length), blocks, device.properties().limits);
+    for (std::int64_t p = 0; p < parts; ++p) {
+      const std::int64_t begin = length * p / parts;
+      ranges.push_back({narrow(s), narrow(first + begin), narrow(length * (p + 1) / parts - begin),
+                        narrow(p), narrow(parts + 1)});
+    }
+    prompt_lengths_.push_back(narrow(length));
+    self_parts_.push_back(narrow(parts + 1));  // the last is that of the hypothesis's own steps
+  }
+  prompt_ranges_ = Buffer<kernels::KeyRange>(device, std::span<const kernels::KeyRange>(ranges));
+  rows_.prompt_of = Buffer<std::int32_t>(device, std::span<const std::int32_t>(prompt_lengths_));
+  rows_.self_parts_of = Buffer<std::int32_t>(device, std::span<const std::int32_t>(self_parts_));
+  for (auto* buffer : {&rows_.prompt_of_row, &rows_.self_parts_of_row}) {
+    *buffer = Buffer<std::int32_t>(device, max_rows_);
+    device.clear(buffer->data(), buffer->bytes());
+  }
+  const std::int64_t most = *std::max_element(self_parts_.begin(), self_parts_.end());
+  const std::int64_t places = checked_mul(most, checked_mul(max_rows_, heads));
+  const std::int64_t d = layers_.stack().dim;
+  self_partial_ = Buffer<float>(device, checked_mul(places, el ? d : d / heads));
+  self_partial_stats_ = Buffer<float>(device, 2 * places);
+}
+
+template <typename T>
 void DecodeRun<T>::open_step(std::int64_t step, std::int64_t rows) {
   ELBEAM_INVARIANT(step < shape_.max_steps);
   const std::int64_t number = step / kPageSteps;
@@ -176,6 +229,7 @@ void DecodeRun<T>::launch_step(std::int64_t rows, std::int64_t group_rows) const
   kernels::EmbedArgs<T> embed;
   embed.tokens = rows_.tokens.data();
   embed.state = rows_.state.data();
+  embed.position_of = rows_.prompt_of_row.data();
   layers_.embed(activations_, embed, rows);
   for (std::size_t i = 0; i < stack.layers.size(); ++i) {
     const LayerWeights<T>& layer = stack.layers[i];
@@ -207,54 +261,6 @@ void DecodeRun<T>::store(const T* x, std::int64_t stride, std::int64_t first, st
       row_launch(device, rows, row_threads(width), 0));
 }
 
-// q~_i = q_i W_K_i for every head: batched products over the heads.
-template <typename T>
-void DecodeRun<T>::expand_queries(const AttentionWeights<T>& w, std::int64_t rows) const {
-  const std::int64_t d = layers_.stack().dim;
-  const std::int64_t heads = layers_.stack().heads;
-  const std::int64_t key_dim = w.key.inputs;
-  layers_.linear(layers_.input(activations_), rows, w.query, activations_.projected.data(), d);
-  Product<T> expand;
-  expand.m = rows;
-  expand.n = key_dim;
-  expand.k = d / heads;
-  expand.a = activations_.projected.data();
-  expand.lda = d;
-  expand.b = w.key.weight.data();
-  expand.ldb = key_dim;
-  expand.transposed = false;
-  expand.c = expanded_.data();
-  expand.ldc = heads * key_dim;
-  expand.batch = heads;
-  expand.a_step = d / heads;
-  expand.b_step = d / heads * key_dim;
-  expand.c_step = key_dim;
-  layers_.device().multiply(expand);
-}
-
-// o_i = c_i W_V_i^T for every head.
-template <typename T>
-void DecodeRun<T>::project_pooled(const AttentionWeights<T>& w, std::int64_t rows) const {
-  const std::int64_t d = layers_.stack().dim;
-  const std::int64_t heads = layers_.stack().heads;
-  const std::int64_t key_dim = w.value.inputs;
-  Product<T> project;
-  project.m = rows;
-  project.n = d / heads;
-  project.k = key_dim;
-  project.a = pooled_.data();
-  project.lda = heads * key_dim;
-  project.b = w.value.weight.data();
-  project.ldb = key_dim;
-  project.c = activations_.context.data();
-  project.ldc = d;
-  project.batch = heads;
-  project.a_step = key_dim;
-  project.b_step = d / heads * key_dim;
-  project.c_step = d / heads;
-  layers_.device().multiply(project);
-}
-
 template <typename T>
 void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const {
   Device& device = layers_.device();
@@ -267,7 +273,7 @@ void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t
   args.cache = cache(layer);
   if (el) {
     store(layers_.input(activations_), d, 0, d, layer, rows);
-    expand_queries(w, rows);
+    layers_.expand_queries(activations_, w, rows, expanded_.data());
     args.queries = expanded_.data();
     args.out = pooled_.data();
     args.query_stride = args.out_stride = d;
@@ -284,6 +290,8 @@ void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t
     args.width = args.head_stride = narrow(d / heads);
     args.value_offset = narrow(d);
   }
+  const bool prompted = prompt_ranges_.size() > 0;
+  if (prompted) attend_prompts(args, layer);
   const std::int32_t query_rows = narrow(group_rows * args.query_rows);
   const AttentionPlan plan = kernels::plan_paged(
       {args.width, query_rows, narrow(group_rows), static_cast<int>(sizeof(T)), el},
@@ -291,16 +299,54 @@ void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t
   args.chunks = plan.chunks;
   args.row_blocks = (query_rows + plan.warps - 1) / plan.warps;
   args.tile_slots = plan.tile;
-  device.kernels(T{}).paged[plan.geometry](
+  const kernels::DeviceKernels<T>& kernels = device.kernels(T{});
+  (prompted ? kernels.paged_part : kernels.paged)[plan.geometry](
       args, {narrow((rows + group_rows - 1) / group_rows * plan.chunks * args.row_blocks), 1,
              el ? 1 : heads, plan.warps * 32, plan.shared_bytes, device.stream()});
-  if (el) project_pooled(w, rows);
+  if (prompted) {
+    merge({args.partial, args.partial_stats, args.parts_of_row, args.out, args.out_stride,
+           args.partial_rows, args.query_rows, args.width, el ? 1 : heads, args.head_stride},
+          rows);
+  }
+  if (el) layers_.project_pooled(activations_, w, rows, pooled_.data());
   layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
 }
 
 template <typename T>
+void DecodeRun<T>::attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer) const {
+  const bool el = shape_.self_kind == Kind::kEl;
+  own.parts_of_row = rows_.self_parts_of_row.data();
+  own.partial = self_partial_.data();
+  own.partial_stats = self_partial_stats_.data();
+  own.partial_rows = max_rows_ * own.query_rows;
+  kernels::ContiguousArgs<T> args;
+  args.ranges = prompt_ranges_.data();
+  args.rows_of = rows_.rows_of.data();
+  args.queries = own.queries;
+  args.keys = prompts_.layers[layer].data();
+  args.values = args.keys + own.value_offset;
+  args.out = own.out;
+  args.query_stride = own.query_stride;
+  args.key_stride = attention::self_cache_width(shape_.self_kind, layers_.stack().dim);
+  args.out_stride = own.out_stride;
+  args.query_rows = own.query_rows;
+  args.width = own.width;
+  args.head_stride = own.head_stride;
+  args.partial = own.partial;
+  args.partial_stats = own.partial_stats;
+  args.partial_rows = own.partial_rows;
+  layers_.attend(args, {prompt_ranges_.size(), shape_.beam, layers_.stack().heads, el});
+}
+
+template <typename T>
+void DecodeRun<T>::merge(const kernels::MergeArgs<T>& args, std::int64_t rows) const {
+  const Device& device = layers_.device();
+  device.kernels(T{}).merge(args, {narrow(rows * args.query_rows), args.heads, 1,
+                                   row_threads(args.width), 0, device.stream()});
+}
+
+template <typename T>
 void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
-  Device& device = layers_.device();
   const AttentionWeights<T>& w = *layers_.stack().layers[layer].cross;
   const std::int64_t d = layers_.stack().dim;
   const std::int32_t heads = narrow(layers_.stack().heads);
@@ -309,7 +355,7 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
   args.ranges = ranges_.data();
   args.rows_of = rows_.rows_of.data();
   if (el) {
-    expand_queries(w, rows);
+    layers_.expand_queries(activations_, w, rows, expanded_.data());
     args.queries = expanded_.data();
     args.keys = args.values = encoder_out_.hidden.data();
     args.out = pooled_.data();
@@ -328,25 +374,14 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
   args.partial = partial_.data();
   args.partial_stats = partial_stats_.data();
   args.partial_rows = max_rows_ * args.query_rows;
-  const std::int32_t query_rows = narrow(shape_.beam * args.query_rows);
-  const AttentionPlan plan = kernels::plan_contiguous(
-      {args.width, query_rows, narrow(shape_.beam), static_cast<int>(sizeof(T)), el},
-      device.properties().limits);
-  args.chunks = plan.chunks;
-  args.row_blocks = (query_rows + plan.rows - 1) / plan.rows;
-  args.tile_keys = plan.tile;
-  const std::int32_t z = el ? 1 : heads;
-  const kernels::DeviceKernels<T>& kernels = device.kernels(T{});
-  (plan.tensor ? kernels.tensor[plan.geometry] : kernels.contiguous[plan.geometry])(
-      args, {narrow(ranges_.size() * plan.chunks * args.row_blocks), 1, z, plan.warps * 32,
-             plan.shared_bytes, device.stream()});
+  layers_.attend(args, {ranges_.size(), shape_.beam, heads, el});
   if (most_parts_ > 1) {
-    kernels.merge(
-        {partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,
-         args.out_stride, args.partial_rows, args.query_rows, args.width, z, args.head_stride},
-        {narrow(rows * args.query_rows), z, 1, row_threads(args.width), 0, device.stream()});
+    merge({partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,
+           args.out_stride, args.partial_rows, args.query_rows, args.width, el ? 1 : heads,
+           args.head_stride},
+          rows);
   }
-  if (el) project_pooled(w, rows);
+  if (el) layers_.project_pooled(activations_, w, rows, pooled_.data());
   layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
 }
 

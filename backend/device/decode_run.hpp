@@ -2,7 +2,7 @@
 #pragma once
 
 #include "attention/weights.hpp"
-#include "device/encoder.hpp"
+#include "device/prompt.hpp"
 
 #include <cstdint>
 #include <memory>
@@ -16,6 +16,8 @@ struct RunShape {
   std::int64_t max_steps = 1;
   attention::Kind self_kind = attention::Kind::kMha;
   attention::Kind cross_kind = attention::Kind::kMha;
+  std::int64_t prompt_tokens = 0;   // that are read before the first step, of all sentences
+  std::int64_t longest_prompt = 0;  // of one sentence
 };
 
 // Bytes of the device's memory that a run takes beyond the weights, for a model of `element_bytes`;
@@ -42,6 +44,12 @@ class DecodeRun {
     Buffer<std::int32_t> parts_of;      // [sentences]
     Buffer<std::int32_t> parts_of_row;  // [max rows]
     Buffer<std::int32_t> ancestors[2];  // [max rows, ancestor_stride]
+    // Empty where nothing was read before the first step; else parts of the self-attention, and
+    // tokens that were read.
+    Buffer<std::int32_t> self_parts_of;      // [sentences]
+    Buffer<std::int32_t> self_parts_of_row;  // [max rows]
+    Buffer<std::int32_t> prompt_of;          // [sentences]
+    Buffer<std::int32_t> prompt_of_row;      // [max rows]
     std::int64_t ancestor_stride = 0;
   };
   const Rows& rows() const noexcept { return rows_; }
@@ -49,6 +57,14 @@ class DecodeRun {
   std::int64_t max_rows() const noexcept { return max_rows_; }
   std::int64_t vocab() const noexcept { return output_.outputs; }
   const std::vector<std::int32_t>& parts() const noexcept { return parts_; }
+
+  // Reads tokens before the first step, in one pass over their positions: a list, or none, for each
+  // sentence. Every hypothesis of the sentence attends to them, at their one place. Returns what
+  // PromptPass::run() does.
+  std::vector<float> read(const Prompts& prompts, float temperature);
+  // [sentences] tokens that were read, and parts of the self-attention; empty: none were.
+  const std::vector<std::int32_t>& prompt_lengths() const noexcept { return prompt_lengths_; }
+  const std::vector<std::int32_t>& self_parts() const noexcept { return self_parts_; }
 
   // Makes room for a step that has at most `rows` rows; not captured.
   void open_step(std::int64_t step, std::int64_t rows);
@@ -71,8 +87,11 @@ class DecodeRun {
   void plan_ranges();
   void self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const;
   void cross_block(std::size_t layer, std::int64_t rows) const;
-  void expand_queries(const AttentionWeights<T>& w, std::int64_t rows) const;
-  void project_pooled(const AttentionWeights<T>& w, std::int64_t rows) const;
+  void plan_prompts();
+  // Adds the sentence's attention to its prompt, where there is one, to `own`, which is set up for
+  // the hypotheses' own steps.
+  void attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer) const;
+  void merge(const kernels::MergeArgs<T>& args, std::int64_t rows) const;
   void store(const T* x, std::int64_t stride, std::int64_t first, std::int64_t width,
              std::size_t layer, std::int64_t rows) const;
   kernels::PagedCache<T> cache(std::size_t layer) const;
@@ -96,6 +115,12 @@ class DecodeRun {
   std::int32_t most_parts_ = 1;
   Buffer<float> partial_;
   Buffer<float> partial_stats_;
+  PromptCache<T> prompts_;
+  Buffer<kernels::KeyRange> prompt_ranges_;
+  std::vector<std::int32_t> prompt_lengths_;
+  std::vector<std::int32_t> self_parts_;
+  Buffer<float> self_partial_;
+  Buffer<float> self_partial_stats_;
 };
 
 }  // namespace elbeam::device

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
+#include <span>
 
 namespace elbeam::device {
 namespace {
@@ -98,26 +100,35 @@ class Model : public DeviceModel {
     const bool plain_rules = o.patience == 1.0 && o.coverage_penalty == 0.0 &&
                              o.repetition_penalty == 1.0 && o.suppressed_sequences.empty() &&
                              !o.early_stopping && !o.heuristic_stopping;
-    const bool no_prefix = std::all_of(request.prefix_tokens.begin(), request.prefix_tokens.end(),
-                                       [](const auto& prefix) { return prefix.empty(); });
     // Small vocabularies could have fewer tokens that may follow than candidates are wanted.
     const bool enough_tokens =
         vocab_size() >
         2 * o.beam + 4 + (o.no_repeat_ngram_size > 0 ? max_decoder_positions() : std::int64_t{0});
-    return o.strategy == Strategy::kBeam && plain_rules && no_prefix && !request.attention &&
+    return o.strategy == Strategy::kBeam && plain_rules && !request.attention &&
            o.beam <= kernels::kMaxDeviceBeam && enough_tokens;
   }
 
   search::DecodeResult decode(const search::DecodeRequest& request) override {
     const search::DecodePlan plan = search::make_plan(*this, request);
     if (plan.sentences == 0) return {};
-    const RunShape shape = run_shape(*request.batch, plan.beam, plan.max_len + 1);
+    std::optional<SearchStart> start = plan_start(request, plan);
+    if (!start) return search::decode(*this, request);
+    RunShape shape = run_shape(*request.batch, plan.beam, start->steps);
+    shape.prompt_tokens = ssize(start->prompts.tokens.size());
+    shape.longest_prompt = start->longest_prompt;
     check_memory(shape, *request.batch);
-    const std::lock_guard<std::mutex> lock(decode_mutex_);
-    DecodeRun<T> run = make_run(*request.batch, shape);
-    search::DecodeResult result = DeviceSearch<T>(*device_, run, request, plan).decode();
-    record(run);
-    return result;
+    {
+      const std::lock_guard<std::mutex> lock(decode_mutex_);
+      DecodeRun<T> run = make_run(*request.batch, shape);
+      if (start->take(run.read(start->prompts, static_cast<float>(request.options.temperature)),
+                      request)) {
+        search::DecodeResult result =
+            DeviceSearch<T>(*device_, run, request, plan, *start).decode();
+        record(run);
+        return result;
+      }
+    }
+    return search::decode(*this, request);
   }
 
  private:

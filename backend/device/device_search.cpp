@@ -23,14 +23,17 @@ constexpr int kVocabularyThreads = 64;
 
 template <typename T>
 DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
-                              const search::DecodeRequest& request, const search::DecodePlan& plan)
+                              const search::DecodeRequest& request, const search::DecodePlan& plan,
+                              const SearchStart& start)
     : device_(device),
       run_(run),
       request_(request),
       plan_(plan),
+      start_(start),
       candidates_(2 * plan.beam),
       vocabulary_parts_(std::clamp<std::int64_t>(
-          2 * device.properties().limits.multiprocessors / plan.max_rows, 1, 8)) {
+          2 * device.properties().limits.multiprocessors / plan.max_rows, 1, 8)),
+      banned_stride_(plan.max_len + 1) {
   rules_.pad = narrow(request.special.pad);
   rules_.eos = narrow(request.special.eos);
   rules_.unk = narrow(request.special.unk);
@@ -39,15 +42,14 @@ DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
   rules_.unk_penalty = static_cast<float>(request.options.unk_penalty);
   rules_.temperature = static_cast<float>(request.options.temperature);
   const std::int64_t rows = plan.max_rows;
-  const std::int64_t steps = plan.max_len + 2;
+  const std::int64_t steps = start.steps + 1;
   const std::int64_t lists = checked_mul(rows, vocabulary_parts_);
   const auto make = [&](auto& buffer, std::int64_t count) {
     buffer = std::remove_reference_t<decltype(buffer)>(device, count);
   };
   make(history_tokens_, checked_mul(rows, steps));
   make(history_scores_, rows * steps);
-  if (request.options.no_repeat_ngram_size > 0)
-    make(banned_, checked_mul(rows, run.rows().ancestor_stride));
+  if (request.options.no_repeat_ngram_size > 0) make(banned_, checked_mul(rows, banned_stride_));
   make(stats_, 2 * lists);
   make(values_, checked_mul(lists, candidates_));
   make(tokens_of_values_, lists * candidates_);
@@ -60,16 +62,28 @@ DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
        {&sentence_of_, &survivors_live_, &survivors_sentence_, &places_, &finished_count_}) {
     make(*buffer, plan.sentences);
   }
-  make(finished_tokens_, checked_mul(rows, plan.max_len + 1));
+  make(finished_tokens_, checked_mul(rows, start.steps));
   make(finished_scores_, finished_tokens_.size());
+  set_prompts();
+}
+
+template <typename T>
+void DeviceSearch<T>::set_prompts() {
+  if (start_.limits.empty()) return;
+  limits_ = Buffer<kernels::SentenceLimits>(device_, start_.limits);
+  rules_.limits = limits_.data();
+  rules_.sentence_of = sentence_of_.data();
+  if (start_.prompts.tokens.empty()) return;
+  std::vector<std::int32_t> offsets;
+  for (const std::int64_t offset : start_.prompts.offsets) offsets.push_back(narrow(offset));
+  prompts_ = Buffer<std::int32_t>(device_, start_.prompts.tokens);
+  prompt_offsets_ = Buffer<std::int32_t>(device_, offsets);
 }
 
 // All hypotheses of a sentence are equal in the first step: there is one row for each.
 template <typename T>
 void DeviceSearch<T>::begin() {
   const std::int64_t sentences = plan_.sentences;
-  const auto start = narrow(request_.start_token.value_or(request_.special.eos));
-  const std::vector<std::int32_t> tokens(usize(sentences), start);
   std::vector<std::int32_t> numbers(usize(sentences));
   std::iota(numbers.begin(), numbers.end(), 0);
   std::vector<kernels::RowRange> rows_of;
@@ -78,17 +92,20 @@ void DeviceSearch<T>::begin() {
   const auto& rows = run_.rows();
   device_.upload(rows.state.data(), &state, sizeof state);
   const auto put = [&](const auto& buffer, const auto& host) {
+    if (host.empty()) return;
     device_.upload(buffer.data(), host.data(), ssize(host.size()) * ssize(sizeof host[0]));
   };
-  put(rows.tokens, tokens);
+  put(rows.tokens, start_.first_tokens);
   put(rows.rows_of, rows_of);
   put(rows.parts_of_row, run_.parts());
   put(sentence_of_, numbers);
-  put(history_tokens_, tokens);
+  put(history_tokens_, start_.first_tokens);
+  put(scores_, start_.scores);
+  put(history_scores_, start_.scores);
+  put(rows.prompt_of_row, run_.prompt_lengths());
+  put(rows.self_parts_of_row, run_.self_parts());
   for (const auto* buffer : {&dead_, &finished_count_})
     device_.clear(buffer->data(), buffer->bytes());
-  device_.clear(scores_.data(), scores_.bytes());
-  device_.clear(history_scores_.data(), sentences * ssize(sizeof(float)));
 }
 
 template <typename T>
@@ -108,15 +125,16 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
   const auto& run_rows = run_.rows();
   run_.launch_step(rows, group_rows);
   if (banned_.size() > 0) {
-    kernels.ban_ngrams({run_rows.state.data(), history(), banned_.data(),
-                        narrow(request_.options.no_repeat_ngram_size)},
+    kernels.ban_ngrams({run_rows.state.data(), history(), banned_.data(), banned_stride_,
+                        narrow(request_.options.no_repeat_ngram_size), rules_, prompts_.data(),
+                        prompt_offsets_.data()},
                        row_launch(device_, rows, 64, narrow((plan_.max_len + 1) * 4)));
   }
   kernels::VocabularyArgs<T> vocabulary;
   vocabulary.state = run_rows.state.data();
   vocabulary.logits = run_.logits();
   vocabulary.banned = banned_.data();
-  vocabulary.banned_stride = run_rows.ancestor_stride;
+  vocabulary.banned_stride = banned_stride_;
   vocabulary.stats = stats_.data();
   vocabulary.values = values_.data();
   vocabulary.candidates = tokens_of_values_.data();
@@ -133,7 +151,7 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
                                      survivors_score_.data(),  survivors_dead_.data()};
   const kernels::FinishedTable finished{finished_count_.data(),  finished_length_.data(),
                                         finished_score_.data(),  finished_tokens_.data(),
-                                        finished_scores_.data(), plan_.max_len + 1};
+                                        finished_scores_.data(), start_.steps};
   const std::int64_t groups = (rows + group_rows - 1) / group_rows;
   kernels.beam_step[list](
       {run_rows.state.data(), history(), stats_.data(), values_.data(), tokens_of_values_.data(),
@@ -143,7 +161,9 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
   kernels.compact(
       {run_rows.state.data(), survivors, history(), run_rows.tokens.data(), run_rows.parents.data(),
        scores_.data(), dead_.data(), sentence_of_.data(), run_rows.rows_of.data(),
-       run_rows.parts_of_row.data(), run_rows.parts_of.data(), places_.data(), narrow(plan_.beam)},
+       run_rows.parts_of_row.data(), run_rows.parts_of.data(), run_rows.self_parts_of_row.data(),
+       run_rows.self_parts_of.data(), run_rows.prompt_of_row.data(), run_rows.prompt_of.data(),
+       places_.data(), narrow(plan_.beam)},
       row_launch(device_, 1, 256, 4));
 }
 
@@ -177,7 +197,11 @@ search::DecodeResult DeviceSearch<T>::decode() {
     learnt = state.rows;
     groups = state.groups;
   };
-  for (std::int64_t step = 0; step <= plan_.max_len && groups > 0; ++step) {
+  if (!start_.prompts.tokens.empty()) {
+    counters.steps += 1;
+    counters.rows += ssize(start_.prompts.tokens.size());
+  }
+  for (std::int64_t step = 0; step < start_.steps && groups > 0; ++step) {
     ELBEAM_CHECK(request_.cancelled == nullptr || !request_.cancelled(), ErrorCode::kInterrupted,
                  "decoding was cancelled after ", counters.steps, " steps");
     const std::int64_t rows = step == 0 ? plan_.sentences : bucket(groups) * plan_.beam;
@@ -207,13 +231,17 @@ search::DecodeResult DeviceSearch<T>::results() const {
   result.sentences.resize(usize(plan_.sentences));
   for (std::int64_t s = 0; s < plan_.sentences; ++s) {
     ELBEAM_CHECK(count[usize(s)] > 0, ErrorCode::kModel, "sentence ", s,
-                 " of the batch: no hypothesis can end: at the last step (", plan_.max_len,
+                 " of the batch: no hypothesis can end: at the last step (",
+                 plan_.max_lens[usize(s)],
                  ") the model gives the end of the sentence the probability 0 or NaN");
     for (std::int64_t k = 0; k < count[usize(s)]; ++k) {
       const std::size_t place = usize(s * plan_.beam + k);
-      const std::size_t first = place * usize(plan_.max_len + 1);
-      search::Ancestry ancestry(length[place]);
+      const std::size_t first = place * usize(start_.steps);
+      search::Ancestry ancestry(plan_.max_lens[usize(s)] + 1);
       search::Ancestry::Node node = search::Ancestry::kRoot;
+      for (auto t = usize(start_.prompts.offsets[usize(s)]);
+           t < usize(start_.prompts.offsets[usize(s + 1)]); ++t)
+        node = ancestry.extend(node, start_.prompts.targets[t], start_.cumulative[t]);
       for (std::size_t t = 0; t + 1 < usize(length[place]); ++t)
         node = ancestry.extend(node, tokens[first + t], scores[first + t]);
       result.sentences[usize(s)].push_back(search::finish_hypothesis(

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/decode_run.hpp"
+#include "device/search_start.hpp"
 #include "search/decode_loop.hpp"
 #include "search/decode_plan.hpp"
 
@@ -16,9 +17,9 @@ namespace elbeam::device {
 template <typename T>
 class DeviceSearch {
  public:
-  // The run's shape: beam and max_len + 1 steps of the plan.
+  // The run's shape: beam of the plan, steps of the start, whose prompts it has read.
   DeviceSearch(Device& device, DecodeRun<T>& run, const search::DecodeRequest& request,
-               const search::DecodePlan& plan);
+               const search::DecodePlan& plan, const SearchStart& start);
 
   search::DecodeResult decode();
 
@@ -28,18 +29,24 @@ class DeviceSearch {
   void launch_captured(std::int64_t rows);
   std::int64_t bucket(std::int64_t groups) const;
   kernels::History history() const;
+  void set_prompts();
   search::DecodeResult results() const;
 
   Device& device_;
   DecodeRun<T>& run_;
   const search::DecodeRequest& request_;
   const search::DecodePlan& plan_;
+  const SearchStart& start_;
   kernels::NextTokenRules rules_;
   std::int64_t candidates_;        // of a row: twice the beam
   std::int64_t vocabulary_parts_;  // that blocks share a row's logits in
   Buffer<std::int32_t> history_tokens_;
   Buffer<float> history_scores_;
+  std::int64_t banned_stride_;
   Buffer<std::int32_t> banned_;
+  Buffer<kernels::SentenceLimits> limits_;
+  Buffer<std::int32_t> prompts_;  // for n-grams
+  Buffer<std::int32_t> prompt_offsets_;
   Buffer<float> stats_;
   Buffer<float> values_;
   Buffer<std::int32_t> tokens_of_values_;

@@ -47,10 +47,43 @@ std::int64_t DeviceState<T>::follow_parents(std::span<const std::int64_t> parent
 }
 
 template <typename T>
+bool DeviceState<T>::force(const ForcedInput& input, const ForcedOutput& output) {
+  if (!output.last_log_probs.empty() || !output.attention.empty()) return false;
+  ELBEAM_INVARIANT(steps_ == 0 && forced_ == 0);
+  ELBEAM_CHECK(ssize(input.tokens.size()) == run_.shape().sentences, ErrorCode::kUsage,
+               "known tokens of ", input.tokens.size(), " sentences for a batch of ",
+               run_.shape().sentences);
+  const auto checked = [&](std::int64_t token) {
+    ELBEAM_CHECK(token >= 0 && token < decoder_.vocab, ErrorCode::kModel, "token id ", token,
+                 " is outside the decoder's vocabulary of ", decoder_.vocab);
+    return narrow(token);
+  };
+  Prompts prompts;
+  for (std::size_t s = 0; s < input.tokens.size(); ++s) {
+    ELBEAM_CHECK(ssize(input.tokens[s].size()) <= run_.shape().max_steps, ErrorCode::kUsage,
+                 "known tokens of sentence ", s, ": expected at most ", run_.shape().max_steps,
+                 ", got ", input.tokens[s].size());
+    for (const std::int64_t token : input.tokens[s]) prompts.tokens.push_back(checked(token));
+    prompts.offsets.push_back(ssize(prompts.tokens.size()));
+    closed_ = closed_ || input.tokens[s].size() != input.tokens.front().size();
+    forced_ = std::max(forced_, ssize(input.tokens[s].size()));
+    if (input.targets.empty()) continue;
+    for (const std::int64_t target : input.targets[s]) prompts.targets.push_back(checked(target));
+  }
+  const std::vector<float> log_probs = run_.read(prompts, temperature_);
+  for (std::size_t s = 0; s < input.targets.size(); ++s) {
+    std::copy_n(log_probs.begin() + prompts.offsets[s], input.targets[s].size(),
+                output.target_log_probs[s].begin());
+  }
+  return true;
+}
+
+template <typename T>
 void DeviceState<T>::step(const StepInput& input, const StepOutput& output) {
   const std::int64_t rows = ssize(input.tokens.size());
   ELBEAM_INVARIANT(rows >= 1 && input.parents.size() == input.tokens.size());
-  ELBEAM_INVARIANT(steps_ < run_.shape().max_steps && output.attention.empty());
+  ELBEAM_INVARIANT(!closed_ && forced_ + steps_ < run_.shape().max_steps &&
+                   output.attention.empty());
   const std::int64_t group_rows = follow_parents(input.parents);
   std::vector<std::int32_t> tokens;
   std::vector<std::int32_t> parents;
@@ -74,6 +107,16 @@ void DeviceState<T>::step(const StepInput& input, const StepOutput& output) {
   put(to.parents, parents);
   put(to.rows_of, rows_of_);
   put(to.parts_of_row, parts);
+  if (forced_ > 0) {
+    std::vector<std::int32_t> lengths;
+    std::vector<std::int32_t> self_parts;
+    for (const std::int64_t sentence : sentence_of_row_) {
+      lengths.push_back(run_.prompt_lengths()[usize(sentence)]);
+      self_parts.push_back(run_.self_parts()[usize(sentence)]);
+    }
+    put(to.prompt_of_row, lengths);
+    put(to.self_parts_of_row, self_parts);
+  }
   run_.open_step(steps_, rows);
   run_.launch_step(rows, group_rows);
   const std::int64_t vocab = run_.vocab();

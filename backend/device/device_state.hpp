@@ -21,6 +21,7 @@ class DeviceState : public DecodeState {
   DeviceState& operator=(const DeviceState&) = delete;
 
   void step(const StepInput& input, const StepOutput& output) override;
+  bool force(const ForcedInput& input, const ForcedOutput& output) override;
 
  private:
   // Which rows each sentence has now; returns how many all of them have, or 1.
@@ -32,7 +33,9 @@ class DeviceState : public DecodeState {
   float temperature_;
   std::function<void(const DecodeRun<T>&)> finished_;
   Buffer<float> log_probs_;
-  std::int64_t steps_ = 0;
+  std::int64_t steps_ = 0;   // behind what was forced
+  std::int64_t forced_ = 0;  // tokens, of the longest sentence
+  bool closed_ = false;      // known tokens of several lengths were read: no step may follow
   std::vector<std::int64_t> sentence_of_row_;
   std::vector<kernels::RowRange> rows_of_;
 };

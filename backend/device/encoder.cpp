@@ -80,9 +80,8 @@ class ChunkRun {
 
  private:
   void attend(const Activations<T>& a, const LayerWeights<T>& layer) const {
-    Device& device = layers_.device();
     const std::int64_t d = layers_.stack().dim;
-    const std::int32_t heads = narrow(layers_.stack().heads);
+    const std::int64_t heads = layers_.stack().heads;
     layers_.linear(layers_.input(a), rows_, layer.self.fused, a.projected.data(), 3 * d);
     kernels::ContiguousArgs<T> args;
     args.ranges = ranges_.data();
@@ -94,15 +93,7 @@ class ChunkRun {
     args.query_stride = args.key_stride = 3 * d;
     args.out_stride = d;
     args.width = args.head_stride = narrow(d / heads);
-    const kernels::AttentionPlan plan = kernels::plan_contiguous(
-        {args.width, chunk_.longest, 1, static_cast<int>(sizeof(T)), false},
-        device.properties().limits);
-    args.chunks = plan.chunks;
-    args.row_blocks = (chunk_.longest + plan.warps - 1) / plan.warps;
-    args.tile_keys = plan.tile;
-    device.kernels(T{}).contiguous[plan.geometry](
-        args, {narrow(ssize(chunk_.ranges.size()) * plan.chunks * args.row_blocks), 1, heads,
-               plan.warps * 32, plan.shared_bytes, device.stream()});
+    layers_.attend(args, {ssize(chunk_.ranges.size()), chunk_.longest, heads});
     layers_.linear(a.context.data(), rows_, layer.self.output, a.branch.data(), d);
   }
 

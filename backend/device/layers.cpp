@@ -119,6 +119,72 @@ void Layers<T>::linear(const T* x, std::int64_t rows, const Linear<T>& w, T* y,
   device_.multiply(product);
 }
 
+template <typename T>
+void Layers<T>::attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) const {
+  const std::int32_t query_rows = narrow(checked_mul(how.rows, std::int64_t{args.query_rows}));
+  const kernels::AttentionPlan plan = kernels::plan_contiguous(
+      {args.width, query_rows, narrow(how.rows), static_cast<int>(sizeof(T)), how.el},
+      device_.properties().limits);
+  args.chunks = plan.chunks;
+  args.row_blocks = (query_rows + plan.rows - 1) / plan.rows;
+  args.tile_keys = plan.tile;
+  const kernels::DeviceKernels<T>& kernels = device_.kernels(T{});
+  const auto& table = how.causal ? kernels.causal : kernels.contiguous;
+  (plan.tensor ? kernels.tensor[plan.geometry] : table[plan.geometry])(
+      args, {narrow(how.ranges * plan.chunks * args.row_blocks), 1, how.el ? 1 : narrow(how.heads),
+             plan.warps * 32, plan.shared_bytes, device_.stream()});
+}
+
+// q~_i = q_i W_K_i for every head: batched products over the heads.
+template <typename T>
+void Layers<T>::expand_queries(const Activations<T>& a, const AttentionWeights<T>& w,
+                               std::int64_t rows, T* expanded) const {
+  const std::int64_t d = stack_.dim;
+  const std::int64_t heads = stack_.heads;
+  const std::int64_t key_dim = w.key.inputs;
+  linear(input(a), rows, w.query, a.projected.data(), d);
+  Product<T> expand;
+  expand.m = rows;
+  expand.n = key_dim;
+  expand.k = d / heads;
+  expand.a = a.projected.data();
+  expand.lda = d;
+  expand.b = w.key.weight.data();
+  expand.ldb = key_dim;
+  expand.transposed = false;
+  expand.c = expanded;
+  expand.ldc = heads * key_dim;
+  expand.batch = heads;
+  expand.a_step = d / heads;
+  expand.b_step = d / heads * key_dim;
+  expand.c_step = key_dim;
+  device_.multiply(expand);
+}
+
+// o_i = c_i W_V_i^T for every head.
+template <typename T>
+void Layers<T>::project_pooled(const Activations<T>& a, const AttentionWeights<T>& w,
+                               std::int64_t rows, const T* pooled) const {
+  const std::int64_t d = stack_.dim;
+  const std::int64_t heads = stack_.heads;
+  const std::int64_t key_dim = w.value.inputs;
+  Product<T> project;
+  project.m = rows;
+  project.n = d / heads;
+  project.k = key_dim;
+  project.a = pooled;
+  project.lda = heads * key_dim;
+  project.b = w.value.weight.data();
+  project.ldb = key_dim;
+  project.c = a.context.data();
+  project.ldc = d;
+  project.batch = heads;
+  project.a_step = key_dim;
+  project.b_step = d / heads * key_dim;
+  project.c_step = d / heads;
+  device_.multiply(project);
+}
+
 template struct Activations<float>;
 template struct Activations<kernels::Half>;
 template class Layers<float>;

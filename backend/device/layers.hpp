@@ -21,6 +21,15 @@ struct Activations {
   Buffer<T> hidden;      // [rows, feed-forward width]
 };
 
+// A launch of attention to tokens that lie one after another.
+struct TokenLaunch {
+  std::int64_t ranges = 0;
+  std::int64_t rows = 1;   // most that one group has
+  std::int64_t heads = 1;  // multi-head: of blocks; EL-attention has them as rows
+  bool el = false;
+  bool causal = false;
+};
+
 // Runs blocks over rows. Pre-norm blocks read LayerNorm(x), post-norm blocks read x and are
 // normalised afterwards (fairseq/modules/transformer_layer.py); a block is closed by one kernel,
 // which adds bias and residual and does the LayerNorm that comes next.
@@ -45,6 +54,14 @@ class Layers {
   void feed_forward(const Activations<T>& a, std::int64_t rows, const LayerWeights<T>& layer) const;
   // y [rows, outputs] with stride ldy = x w^T + bias.
   void linear(const T* x, std::int64_t rows, const Linear<T>& w, T* y, std::int64_t ldy) const;
+  // args without what a plan says: chunks, row_blocks, tile_keys.
+  void attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) const;
+  // EL-attention: input(a) becomes queries, expanded to `expanded` [rows, heads, key width].
+  void expand_queries(const Activations<T>& a, const AttentionWeights<T>& w, std::int64_t rows,
+                      T* expanded) const;
+  // And a.context from what they found, `pooled`.
+  void project_pooled(const Activations<T>& a, const AttentionWeights<T>& w, std::int64_t rows,
+                      const T* pooled) const;
   // LayerNorm of the first block of layer i; behind the last layer that of the stack.
   const NormWeights<T>& first_norm(std::size_t layer) const {
     return layer < stack_.layers.size() ? stack_.layers[layer].self_norm : stack_.last_norm;

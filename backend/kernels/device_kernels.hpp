@@ -57,7 +57,9 @@ struct DeviceKernels {
   Launcher<ActivationArgs<T>> activate;
   Launcher<StoreArgs<T>> store;
   std::array<Launcher<ContiguousArgs<T>>, kGeometries.size()> contiguous;
+  std::array<Launcher<ContiguousArgs<T>>, kGeometries.size()> causal;
   std::array<Launcher<PagedArgs<T>>, kGeometries.size()> paged;
+  std::array<Launcher<PagedArgs<T>>, kGeometries.size()> paged_part;
   // Width by width, first of 16 rows and then of 32; of float none.
   std::array<Launcher<ContiguousArgs<T>>, 2 * kTensorWidths.size()> tensor;
   Launcher<MergeArgs<T>> merge;

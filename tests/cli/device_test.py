@@ -9,6 +9,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -62,6 +63,18 @@ class EmulatedDevice(unittest.TestCase):
         self.check("--beam", "4", "--no-repeat-ngram-size", "2", "--min-len", "4", "--max-len-a", "1.1", "--max-len-b",
                    "3", "--unkpen", "0.5", "--lenpen", "0.6", "--temperature", "1.3")  # fmt: skip
 
+    def test_prefixes(self):
+        """Read in one pass, each sentence's at its own positions."""
+        self.check("--beam", "4", "--prefix-size", "2", "--attention", "el", "--no-repeat-ngram-size", "2")
+        self.check("--beam", "5", "--prefix-size", "3", "--attention", "mha", "--min-len", "5", "--unkpen", "0.5")
+
+    def test_prefixes_that_hold_the_end(self):
+        self.check("--beam", "3", "--prefix-size", "60")
+
+    def test_lengths_of_several_batches(self):
+        """Batches of one sentence are decoded together, and each has its own longest output."""
+        self.check("--beam", "4", "--batch-size", "1", "--max-len-a", "0.5", "--max-len-b", "1")
+
     def test_a_search_on_the_host(self):
         self.check("--beam", "4", "--diverse-beam-groups", "2", "--prefix-size", "1")
 
@@ -75,6 +88,44 @@ class EmulatedDevice(unittest.TestCase):
         self.assertGreaterEqual(len(same), 0.8 * len(wanted))
         for key in same:
             self.assertLessEqual(abs(found[key][0] - wanted[key][0]), 0.02, key)
+
+
+class Prompts(unittest.TestCase):
+    """A GPT-2 behind prompts of several lengths, one of them none, in one batch."""
+
+    LINES = "7 3 19 40\n11 28 5 33 0 45\n4\n\n8 9 10 11 12\n"
+
+    def decode(self, *flags):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [PROGRAM.with_name("elbeam-interactive"), folder, "--task", "language_modeling",
+                       "--path", ROOT / "tests" / "data" / "gpt2_tiny", "--buffer-size", "8", "--batch-size", "8",
+                       "--max-len-b", "18", "--min-len", "9", *flags]  # fmt: skip
+            result = subprocess.run(
+                list(map(str, command)), input=self.LINES, capture_output=True, text=True, timeout=120, check=False
+            )
+        self.assertEqual(result.returncode, 0, result.stderr[-600:])
+        return hypotheses(result.stdout)
+
+    def check(self, beam, *flags):
+        flags = ["--beam", beam, "--nbest", beam, *flags]
+        wanted = self.decode(*flags)
+        self.assertEqual(len(wanted), 5 * int(beam))
+        for attention in ("el", "mha"):
+            found = self.decode(*flags, "--device", "cuda-emulated", "--attention", attention)
+            self.assertEqual(list(wanted), list(found), attention)
+            for key, scores in wanted.items():
+                self.assertLessEqual(abs(found[key][0] - scores[0]), SCORE_TOLERANCE, key)
+                for ours, theirs in zip(found[key][1:], scores[1:], strict=True):
+                    self.assertLessEqual(abs(ours - theirs), PRINTED_TOLERANCE, key)
+
+    def test_greedy(self):
+        self.check("1")
+
+    def test_beam_4(self):
+        self.check("4")
+
+    def test_beam_5_without_repetitions(self):
+        self.check("5", "--no-repeat-ngram-size", "2")
 
 
 class Errors(unittest.TestCase):

@@ -67,6 +67,7 @@ struct CrossCase {
   int max_length = 40;
   float deviation = 0.3F;
   bool tensor = false;  // by tensor cores
+  bool causal = false;  // queries and keys are of the same tokens
 };
 
 // The sentences of a case: their tokens, rows and parts.
@@ -84,7 +85,9 @@ Sentences make_sentences(const CrossCase& c, std::mt19937& random) {
   const int sentences = random_int(random, 1, 3);
   for (int s = 0; s < sentences; ++s) {
     const int length = random_int(random, 1, c.max_length);
-    const int count = s > 0 && random_int(random, 0, 3) == 0 ? 0 : random_int(random, 1, 5);
+    const int count = c.causal                                 ? length
+                      : s > 0 && random_int(random, 0, 3) == 0 ? 0
+                                                               : random_int(random, 1, 5);
     const int parts = std::min(c.parts, length);
     all.rows_of.push_back({all.rows, count});
     for (int p = 0; p < parts; ++p) {
@@ -120,7 +123,7 @@ void verify_cross(const CrossCase& c, const Sentences& all, const CrossNumbers<T
         const int place =
             (all.rows_of[s].first * numbers.query_rows + m) * numbers.d + head * c.width;
         std::vector<const T*> k, v;
-        for (int t = token; t < token + all.lengths[s]; ++t) {
+        for (int t = token; t < token + (c.causal ? m + 1 : all.lengths[s]); ++t) {
           k.push_back(numbers.keys.data() + t * numbers.d + head * c.width);
           v.push_back((c.el ? numbers.keys : numbers.values).data() + t * numbers.d +
                       head * c.width);
@@ -177,7 +180,8 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
   args.partial_stats = stats.data();
   args.partial_rows = all.rows * numbers.query_rows;
   const AttentionPlan plan =
-      plan_contiguous({c.width, 5 * numbers.query_rows, 5, static_cast<int>(sizeof(T)), c.el},
+      plan_contiguous({c.width, (c.causal ? c.max_length : 5) * numbers.query_rows, 5,
+                       static_cast<int>(sizeof(T)), c.el},
                       c.tensor ? DeviceLimits{48 << 10, 1, 160 << 10, true} : DeviceLimits{});
   EXPECT_EQ(plan.tensor, c.tensor);
   args.chunks = plan.chunks;
@@ -185,7 +189,9 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
   args.tile_keys = plan.tile;
   const auto result = run_schedules(out, count, c.all_schedules, [&] {
     const auto& kernels = under_test::kernels<T>();
-    (plan.tensor ? kernels.tensor[plan.geometry] : kernels.contiguous[plan.geometry])(
+    (plan.tensor ? kernels.tensor[plan.geometry]
+     : c.causal  ? kernels.causal[plan.geometry]
+                 : kernels.contiguous[plan.geometry])(
         args, {static_cast<int>(all.ranges.size()) * plan.chunks * args.row_blocks, 1,
                numbers.heads, plan.warps * 32, plan.shared_bytes});
     if (c.parts > 1 && all.rows > 0) {
@@ -230,6 +236,27 @@ TEST(CrossAttentionKernel, AgreesWithDoublePrecision) {
   done += check_many_cross<Half>(2);
   done += check_many_cross<BFloat16>(3);
   EXPECT_GE(done, 700);
+}
+
+template <typename T>
+int check_many_causal(unsigned seed) {
+  std::mt19937 random(seed);
+  int done = 0;
+  for (const int width : kHeadWidths) {
+    for (int i = 0; i < 6 && !testing::Test::HasFailure(); ++i, ++done) {
+      const int length = width > 100 ? 20 : i == 0 ? 70 : 33;
+      check_cross<T>({false, random_int(random, 1, 3), width, 1, i == 0, length, 0.3F, false, true},
+                     random);
+    }
+    if (testing::Test::HasFailure()) ADD_FAILURE() << "width " << width;
+  }
+  return done;
+}
+
+// Each token attends to itself and to what comes before it in its sentence.
+TEST(CausalAttentionKernel, AgreesWithDoublePrecision) {
+  EXPECT_EQ(check_many_causal<float>(9), 66);
+  EXPECT_EQ(check_many_causal<Half>(10), 66);
 }
 
 TEST(CrossAttentionKernel, WidthsBeyondTheRegistersAreChunked) {

@@ -138,7 +138,8 @@ struct DeviceBeam {
         length(usize(c.sentences * c.beam)),
         finished_score(usize(c.sentences * c.beam)),
         finished_tokens(usize(c.sentences * c.beam * kStride)),
-        finished_scores(usize(c.sentences * c.beam * kStride)) {
+        finished_scores(usize(c.sentences * c.beam * kStride)),
+        limits(std::vector<SentenceLimits>(usize(c.sentences), {2, 0, c.rules.max_len + 2})) {
     args.state = state.data();
     args.history = {history.data(),
                     history_scores.data(),
@@ -157,6 +158,11 @@ struct DeviceBeam {
     args.finished = {count.data(),           length.data(),          finished_score.data(),
                      finished_tokens.data(), finished_scores.data(), kStride};
     args.rules = c.rules;
+    if (c.step % 2 == 1) {  // the longest output of each sentence, in place of all sentences'
+      args.rules.max_len = 0;
+      args.rules.limits = limits.data();
+      args.rules.sentence_of = sentence_of.data();
+    }
     args.vocab = c.vocab;
     args.parts = c.parts;
     args.beam = c.beam;
@@ -171,6 +177,7 @@ struct DeviceBeam {
   DeviceArray<float> finished_score;
   DeviceArray<std::int32_t> finished_tokens;
   DeviceArray<float> finished_scores;
+  DeviceArray<SentenceLimits> limits;
   BeamArgs args;
 };
 

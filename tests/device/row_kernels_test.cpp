@@ -140,6 +140,14 @@ TEST(LogProbKernel, AgreesWithDoublePrecision) {
       for (int c = r * vocab; c < (r + 1) * vocab; ++c)
         expect_close(out.data()[c], number(logits, c) / 1.3 - std::log(total), 1.0, "log-prob");
     }
+    // Of one target a row: the same bits.
+    DeviceArray<std::int32_t> targets(std::vector<std::int32_t>{random_int(random, 0, vocab - 1),
+                                                                random_int(random, 0, vocab - 1)});
+    DeviceArray<float> of_targets(2);
+    under_test::kernels<float>().log_prob(
+        {dlogits.data(), of_targets.data(), 2, vocab, 1.3F, targets.data()}, {2, 1, 1, 64, 2 * 4});
+    for (int r = 0; r < 2; ++r)
+      EXPECT_EQ(of_targets.data()[r], out.data()[r * vocab + targets.data()[r]]);
   }
 }
 
@@ -150,6 +158,8 @@ struct PagedCase {
   int heads = 2;
   int width = 16;
   int step = 20;
+  int prompt = 0;  // tokens at most that the group has read before
+  int parts = 1;   // that the prompt's attention is split into
 
   int rows() const { return groups * beam; }
   int dim() const { return el ? width : heads * width; }
@@ -165,6 +175,8 @@ struct PagedNumbers {
   std::vector<std::vector<T>> pages;
   std::vector<std::int32_t> ancestors;
   std::vector<T> queries;
+  std::vector<int> prompt_offsets{0};  // of each group
+  std::vector<T> prompts;              // [tokens, layer_width]
 
   PagedNumbers(const PagedCase& c, std::mt19937& random)
       : ancestors(usize(c.rows() * c.stride())),
@@ -179,6 +191,19 @@ struct PagedNumbers {
         ancestors[usize(r * c.stride() + t)] = t == c.step ? r : r / c.beam * c.beam + own;
       }
     }
+    for (int g = 0; g < c.groups && c.prompt > 0; ++g)
+      prompt_offsets.push_back(prompt_offsets.back() + random_int(random, g > 0 ? 0 : 1, c.prompt));
+    prompt_offsets.resize(usize(c.groups + 1), prompt_offsets.back());
+    prompts = random_numbers<T>(random, usize(prompt_offsets.back() * c.layer_width()));
+  }
+  // What a row attends to, token after token.
+  std::vector<const T*> keys(const PagedCase& c, int row) const {
+    std::vector<const T*> all;
+    const std::size_t group = usize(row / c.beam);
+    for (int t = prompt_offsets[group]; t < prompt_offsets[group + 1]; ++t)
+      all.push_back(prompts.data() + t * c.layer_width());
+    for (int t = 0; t <= c.step; ++t) all.push_back(slot(c, row, t));
+    return all;
   }
   const T* slot(const PagedCase& c, int row, int step) const {
     const int number = ancestors[usize(row * c.stride() + step)];
@@ -196,8 +221,8 @@ void verify_paged(const PagedCase& c, const PagedNumbers<T>& numbers, const std:
       const int place = row * c.dim() + head * c.width;
       std::vector<double> sums(usize(c.width));
       double total = 0.0;
-      for (int t = 0; t <= c.step; ++t) {
-        const T* key = numbers.slot(c, row / query_rows, t) + head * c.width;
+      for (const T* of_all_heads : numbers.keys(c, row / query_rows)) {
+        const T* key = of_all_heads + head * c.width;
         const T* value = c.el ? key : key + c.dim();
         double score = 0.0;
         for (int i = 0; i < c.width; ++i)
@@ -211,6 +236,78 @@ void verify_paged(const PagedCase& c, const PagedNumbers<T>& numbers, const std:
     }
   }
 }
+
+// The attention of groups to their prompts, in front of that to their own steps.
+template <typename T>
+struct Prompted {
+  Prompted(const PagedCase& case_, const PagedNumbers<T>& numbers)
+      : c(case_),
+        prompts(numbers.prompts),
+        partial(usize((c.parts + 1) * c.rows() * (c.el ? c.heads : 1) * c.dim())),
+        stats(2 * usize((c.parts + 1) * c.rows() * c.heads)) {
+    std::vector<RowRange> row_ranges;
+    std::vector<std::int32_t> parts;
+    for (int g = 0; g < c.groups; ++g) {
+      const int first = numbers.prompt_offsets[usize(g)];
+      const int length = numbers.prompt_offsets[usize(g + 1)] - first;
+      const int count = std::min(c.parts, length);
+      for (int p = 0; p < count; ++p) {
+        const int begin = length * p / count;
+        key_ranges.push_back({g, first + begin, length * (p + 1) / count - begin, p, count + 1});
+      }
+      row_ranges.push_back({g * c.beam, c.beam});
+      parts.insert(parts.end(), usize(c.beam), count + 1);
+    }
+    ranges = std::make_unique<DeviceArray<KeyRange>>(key_ranges);
+    rows_of = std::make_unique<DeviceArray<RowRange>>(row_ranges);
+    parts_of_row = std::make_unique<DeviceArray<std::int32_t>>(parts);
+  }
+  void join(PagedArgs<T>& own) {
+    own.parts_of_row = parts_of_row->data();
+    own.partial = partial.data();
+    own.partial_stats = stats.data();
+    own.partial_rows = c.rows() * own.query_rows;
+  }
+  void launch(const PagedArgs<T>& own) {
+    ContiguousArgs<T> args;
+    args.ranges = ranges->data();
+    args.rows_of = rows_of->data();
+    args.queries = own.queries;
+    args.keys = prompts.data();
+    args.values = args.keys + own.value_offset;
+    args.out = own.out;
+    args.query_stride = args.out_stride = c.dim();
+    args.key_stride = c.layer_width();
+    args.query_rows = own.query_rows;
+    args.width = own.width;
+    args.head_stride = own.head_stride;
+    args.partial = own.partial;
+    args.partial_stats = own.partial_stats;
+    args.partial_rows = own.partial_rows;
+    const AttentionPlan plan = plan_contiguous(
+        {c.width, c.beam * own.query_rows, c.beam, static_cast<int>(sizeof(T)), c.el},
+        DeviceLimits{});
+    args.chunks = plan.chunks;
+    args.tile_keys = plan.tile;
+    under_test::kernels<T>().contiguous[plan.geometry](
+        args, {static_cast<int>(key_ranges.size()) * plan.chunks, 1, c.el ? 1 : c.heads,
+               plan.warps * 32, plan.shared_bytes});
+  }
+  void merge(const PagedArgs<T>& own) {
+    under_test::kernels<T>().merge(
+        {own.partial, own.partial_stats, own.parts_of_row, own.out, own.out_stride,
+         own.partial_rows, own.query_rows, own.width, c.el ? 1 : c.heads, own.head_stride},
+        {c.rows() * own.query_rows, c.el ? 1 : c.heads, 1, 64, 0});
+  }
+
+  const PagedCase& c;
+  DeviceArray<T> prompts;
+  DeviceArray<float> partial, stats;
+  std::vector<KeyRange> key_ranges;
+  std::unique_ptr<DeviceArray<KeyRange>> ranges;
+  std::unique_ptr<DeviceArray<RowRange>> rows_of;
+  std::unique_ptr<DeviceArray<std::int32_t>> parts_of_row;
+};
 
 template <typename T>
 void check_paged(const PagedCase& c, std::mt19937& random) {
@@ -245,14 +342,22 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
   args.chunks = plan.chunks;
   args.row_blocks = random_int(random, 1, 2);
   args.tile_slots = plan.tile;
+  std::unique_ptr<Prompted<T>> prompted;
+  if (c.prompt > 0) {
+    prompted = std::make_unique<Prompted<T>>(c, numbers);
+    prompted->join(args);
+  }
   std::vector<T> first;
   for (int schedule = 0; schedule < 6; schedule += random_int(random, 1, 5)) {
     if (kTraced && schedule > 0) break;
     under_test::set_schedule(schedule);
+    if (prompted) prompted->launch(args);
     // One block more than there are groups.
-    under_test::kernels<T>().paged[plan.geometry](
+    const auto& kernels = under_test::kernels<T>();
+    (prompted ? kernels.paged_part : kernels.paged)[plan.geometry](
         args, {(c.groups + 1) * plan.chunks * args.row_blocks, 1, c.el ? 1 : c.heads,
                plan.warps * 32, plan.shared_bytes});
+    if (prompted) prompted->merge(args);
     if (schedule == 0) first = out.host();
     EXPECT_EQ(std::memcmp(first.data(), out.data(), first.size() * sizeof(T)), 0)
         << "another result under schedule " << schedule;
@@ -273,6 +378,8 @@ TEST(PagedAttentionKernel, AgreesWithDoublePrecision) {
     c.beam = random_int(random, 1, i % 5 == 0 ? 20 : 5);
     c.heads = random_int(random, 1, c.width > 128 ? 2 : 4);
     c.step = random_int(random, 0, c.width > 128 ? 6 : 40);
+    c.prompt = i % 4 == 3 ? random_int(random, 1, 40) : 0;
+    c.parts = random_int(random, 1, 3);
     if (i % 3 == 0) {
       check_paged<Half>(c, random);
     } else {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <numeric>
 #include <set>
 
 namespace elbeam::kernels {
@@ -23,6 +24,7 @@ struct VocabularyCase {
   bool equal_logits = false;  // ties are in the order of the tokens
   bool bans = false;
   NextTokenRules rules;
+  SentenceLimits limits{0, 0, 0};  // of all rows, with max_len above 0
 };
 
 VocabularyCase random_case(std::mt19937& random, int i) {
@@ -41,11 +43,23 @@ VocabularyCase random_case(std::mt19937& random, int i) {
              c.step + random_int(random, 0, 2),
              i % 4 < 2 ? 0.0F : 1.5F,
              i % 5 == 0 ? 1.0F : 1.3F};
+  if (i % 4 == 3) {
+    c.limits.prompt = random_int(random, 0, 3);
+    const int length = c.limits.prompt + c.step;
+    c.limits.max_len = length + random_int(random, length > 0 ? 0 : 1, 2);
+    c.limits.prefix_width = random_int(random, 0, length + 1);
+    c.rules.min_len = random_int(random, 0, length + 1);
+  }
   return c;
 }
 
 bool may_follow(const VocabularyCase& c, int token) {
   if (token == c.rules.pad) return false;
+  if (c.limits.max_len > 0) {
+    const int length = c.limits.prompt + c.step;
+    if (token != c.rules.eos) return length < c.limits.max_len;
+    return length >= c.rules.min_len || length < c.limits.prefix_width;
+  }
   if (c.step >= c.rules.max_len && token != c.rules.eos) return false;
   return token != c.rules.eos || c.step >= c.rules.min_len;
 }
@@ -106,6 +120,8 @@ void check_vocabulary(const VocabularyCase& c, std::mt19937& random) {
   DeviceArray<T> device_logits(logits);
   DeviceArray<std::int32_t> device_banned(banned), tokens(lists * usize(2 * c.beam));
   DeviceArray<float> stats(2 * lists), values(lists * usize(2 * c.beam));
+  DeviceArray<SentenceLimits> limits(std::vector<SentenceLimits>{{9, 9, 1}, c.limits});
+  DeviceArray<std::int32_t> sentence_of(std::vector<std::int32_t>(usize(c.rows), 1));
   VocabularyArgs<T> args;
   args.state = state.data();
   args.logits = device_logits.data();
@@ -115,6 +131,10 @@ void check_vocabulary(const VocabularyCase& c, std::mt19937& random) {
   args.values = values.data();
   args.candidates = tokens.data();
   args.rules = c.rules;
+  if (c.limits.max_len > 0) {
+    args.rules.limits = limits.data();
+    args.rules.sentence_of = sentence_of.data();
+  }
   args.vocab = c.vocab;
   args.wanted = 2 * c.beam;
   under_test::set_schedule(random_int(random, 0, 5));
@@ -125,7 +145,7 @@ void check_vocabulary(const VocabularyCase& c, std::mt19937& random) {
   for (int r = 0; r < c.rows; ++r) {
     const auto first = banned.begin() + r * kStride;
     check_row(c, logits.data() + r * c.vocab,
-              std::set<int>(first, first + (c.bans ? c.step + 1 : 0)), args, r);
+              std::set<int>(first, first + (c.bans ? c.limits.prompt + c.step + 1 : 0)), args, r);
   }
 }
 
@@ -174,13 +194,28 @@ std::set<int> repeated(const std::vector<int>& path, int n) {
   return tokens;
 }
 
-// The banned tokens of random histories with few different tokens.
+// The banned tokens of random histories with few different tokens; every other time behind prompts
+// of several lengths.
 TEST(NgramKernel, BansWhatWouldRepeat) {
   std::mt19937 random(12);
   for (int i = 0; i < 300; ++i) {
     const int rows = random_int(random, 1, 4);
-    const int length = random_int(random, 1, 12);
+    const int length = random_int(random, 1, 8);
     const int n = random_int(random, 1, 4);
+    const bool prompted = i % 2 == 1;
+    std::vector<std::int32_t> prompts, offsets{0};
+    std::vector<SentenceLimits> limits;
+    for (int s = 0; s < rows; ++s) {
+      const int size = prompted ? random_int(random, 0, 5) : 0;
+      for (int t = 0; t < size; ++t) prompts.push_back(random_int(random, 5, 7));
+      offsets.push_back(offsets.back() + size);
+      limits.push_back({size, 0, 99});
+    }
+    std::vector<std::int32_t> sentence_of(usize(rows));
+    std::iota(sentence_of.rbegin(), sentence_of.rend(), 0);
+    DeviceArray<std::int32_t> device_prompts(prompts), device_offsets(offsets),
+        device_sentences(sentence_of);
+    DeviceArray<SentenceLimits> device_limits(limits);
     std::vector<std::int32_t> tokens(usize(rows * length));
     std::vector<std::int32_t> ancestors(usize(rows * kStride));
     for (auto& token : tokens) token = random_int(random, 5, 7);
@@ -192,17 +227,26 @@ TEST(NgramKernel, BansWhatWouldRepeat) {
     args.state = state.data();
     args.history = {device_tokens.data(), nullptr, rows, {table.data(), table.data()}, kStride};
     args.banned = banned.data();
+    args.banned_stride = kStride;
     args.size = n;
+    if (prompted) {
+      args.rules.limits = device_limits.data();
+      args.rules.sentence_of = device_sentences.data();
+      args.prompts = device_prompts.data();
+      args.prompt_offsets = device_offsets.data();
+    }
     under_test::set_schedule(i % 6);
-    under_test::search_kernels().ban_ngrams(args, {rows, 1, 1, kThreads, length * 4});
+    under_test::search_kernels().ban_ngrams(args, {rows, 1, 1, kThreads, (length + 5) * 4});
     under_test::set_schedule(0);
     for (int r = 0; r < rows; ++r) {
-      std::vector<int> path;
-      std::set<int> found;
-      for (int t = 0; t < length; ++t) {
+      const std::size_t sentence = usize(sentence_of[usize(r)]);
+      std::vector<int> path(prompts.begin() + offsets[sentence],
+                            prompts.begin() + offsets[sentence + 1]);
+      for (int t = 0; t < length; ++t)
         path.push_back(tokens[usize(t * rows + ancestors[usize(r * kStride + t)])]);
-        found.insert(banned.data()[r * kStride + t]);
-      }
+      std::set<int> found;
+      for (std::size_t t = 0; t < path.size(); ++t)
+        found.insert(banned.data()[usize(r * kStride) + t]);
       found.erase(-1);
       ASSERT_EQ(repeated(path, n), found) << "n " << n << ", length " << length;
     }

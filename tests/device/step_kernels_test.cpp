@@ -26,12 +26,15 @@ void check_embed(std::mt19937& random, int i) {
   const int step = random_int(random, 0, positions - 1);
   const int threads = 32 * random_int(random, 1, 4);
   const bool by_row = i % 3 == 0;  // the encoder's way
+  const bool behind = i % 3 == 1;  // prompts of several lengths
   const bool placed = i % 4 != 0;
   const bool normalised = i % 2 == 0;
   std::vector<std::int32_t> tokens, places;
   for (int r = 0; r < rows; ++r) {
     tokens.push_back(random_int(random, 0, vocab - 1));
-    places.push_back(by_row ? random_int(random, 0, positions - 1) : step);
+    places.push_back(by_row   ? random_int(random, 0, positions - 1)
+                     : behind ? random_int(random, 0, positions - 1 - step)
+                              : 0);
   }
   const auto table = random_numbers<T>(random, usize(vocab * dim));
   const auto place_table = random_numbers<T>(random, usize(positions * dim));
@@ -43,7 +46,7 @@ void check_embed(std::mt19937& random, int i) {
   DeviceArray<T> out(usize(rows * dim));
   EmbedArgs<T> args;
   args.tokens = dtokens.data();
-  args.position_of = by_row ? dplaces.data() : nullptr;
+  args.position_of = by_row || behind ? dplaces.data() : nullptr;
   args.state = by_row ? nullptr : state.data();
   args.token_table = dtable.data();
   args.position_table = placed ? dplace_table.data() : nullptr;
@@ -60,12 +63,13 @@ void check_embed(std::mt19937& random, int i) {
   under_test::set_schedule(0);
   const std::vector<T> found = out.host();
   for (int r = 0; r < rows; ++r) {
+    const int position = places[usize(r)] + (by_row ? 0 : step);
     std::vector<double> row;
     double mean = 0.0;
     double variance = 0.0;
     for (int c = 0; c < dim; ++c) {
       row.push_back(static_cast<double>(args.scale) * number(table, tokens[usize(r)] * dim + c) +
-                    (placed ? number(place_table, places[usize(r)] * dim + c) : 0.0));
+                    (placed ? number(place_table, position * dim + c) : 0.0));
       mean += row.back() / dim;
     }
     for (const double value : row) variance += (value - mean) * (value - mean) / dim;
@@ -177,7 +181,7 @@ struct CompactCase {
   int groups;
   int beam;
   int sentences;
-  std::vector<std::int32_t> live, sentence_of, parents, tokens, dead, parts_of;
+  std::vector<std::int32_t> live, sentence_of, parents, tokens, dead, parts_of, prompts;
   std::vector<float> scores;
 
   CompactCase(std::mt19937& random, int i)
@@ -188,7 +192,10 @@ struct CompactCase {
     std::iota(all.begin(), all.end(), 0);
     std::shuffle(all.begin(), all.end(), random);
     sentence_of.assign(all.begin(), all.begin() + groups);
-    for (int s = 0; s < sentences; ++s) parts_of.push_back(random_int(random, 1, 9));
+    for (int s = 0; s < sentences; ++s) {
+      parts_of.push_back(random_int(random, 1, 9));
+      prompts.push_back(random_int(random, 0, 30));
+    }
     for (int g = 0; g < groups; ++g) live.push_back(random_int(random, 0, 3) == 0 ? 0 : 1);
     for (int r = 0; r < groups * beam; ++r) {
       parents.push_back(random_int(random, 0, groups * beam - 1));
@@ -206,7 +213,8 @@ void check_compact(const CompactCase& c, int step) {
       tokens(c.tokens), dead(c.dead), parts_of(c.parts_of);
   DeviceArray<float> scores(c.scores);
   DeviceArray<std::int32_t> history(rows * 8), to_tokens(rows), to_parents(rows), to_dead(rows),
-      sentence_of(c.sentence_of.size()), parts_of_row(rows), places(c.sentence_of.size());
+      sentence_of(c.sentence_of.size()), parts_of_row(rows), self_parts_of_row(rows),
+      prompt_of_row(rows), places(c.sentence_of.size()), prompts(c.prompts);
   DeviceArray<float> history_scores(rows * 8), to_scores(rows);
   DeviceArray<RowRange> rows_of(usize(c.sentences));
   CompactArgs args;
@@ -224,12 +232,20 @@ void check_compact(const CompactCase& c, int step) {
   args.rows_of = rows_of.data();
   args.parts_of_row = parts_of_row.data();
   args.parts_of = parts_of.data();
+  const bool prompted = step % 2 == 0;
+  if (prompted) {
+    args.self_parts_of_row = self_parts_of_row.data();
+    args.self_parts_of = parts_of.data();
+    args.prompt_of_row = prompt_of_row.data();
+    args.prompt_of = prompts.data();
+  }
   args.places = places.data();
   args.beam = c.beam;
   under_test::search_kernels().compact(args, {1, 1, 1, 256, 4});
   // A value of -1 is what the kernel has to leave alone.
   std::vector<std::int32_t> w_tokens(rows, -1), w_parents(rows, -1), w_dead(rows, -1),
-      w_parts(rows, -1), w_history(rows * 8, -1), w_sentences(c.sentence_of.size(), -1);
+      w_parts(rows, -1), w_self_parts(rows, -1), w_prompts(rows, -1), w_history(rows * 8, -1),
+      w_sentences(c.sentence_of.size(), -1);
   int place = 0;
   const auto found_rows_of = rows_of.host();
   for (int g = 0; g < c.groups; ++g) {
@@ -246,6 +262,10 @@ void check_compact(const CompactCase& c, int step) {
       w_parents[to] = c.parents[from];
       w_dead[to] = c.dead[from];
       w_parts[to] = c.parts_of[usize(sentence)];
+      if (prompted) {
+        w_self_parts[to] = c.parts_of[usize(sentence)];
+        w_prompts[to] = c.prompts[usize(sentence)];
+      }
       EXPECT_EQ(to_scores.data()[to], c.scores[from]);
       EXPECT_EQ(history_scores.data()[usize(step + 1) * rows + to], c.scores[from]);
     }
@@ -255,6 +275,8 @@ void check_compact(const CompactCase& c, int step) {
   EXPECT_EQ(to_parents.host(), w_parents);
   EXPECT_EQ(to_dead.host(), w_dead);
   EXPECT_EQ(parts_of_row.host(), w_parts);
+  EXPECT_EQ(self_parts_of_row.host(), w_self_parts);
+  EXPECT_EQ(prompt_of_row.host(), w_prompts);
   EXPECT_EQ(history.host(), w_history);
   EXPECT_EQ(sentence_of.host(), w_sentences);
   const StepState next = state.host()[0];

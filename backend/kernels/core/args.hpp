@@ -37,8 +37,8 @@ struct StepState {
   std::int32_t group_rows;  // rows of each group in this step
 };
 
-// x = LayerNorm(scale * tokens[token] + positions[position]). position_of is [rows], or nullptr:
-// then every row stands at state->step.
+// x = LayerNorm(scale * tokens[token] + positions[position]). position_of is [rows], or nullptr.
+// With a state the row stands so many positions behind its step, or at the step.
 template <typename T>
 struct EmbedArgs {
   const std::int32_t* tokens = nullptr;  // [rows]
@@ -186,16 +186,23 @@ struct PagedArgs {
   std::int32_t value_offset = 0;  // from a slot's key to its value; 0: the same
   std::int32_t tile_slots = 0;    // that shared memory has room for
   float scale = 1.0F;
+  // Only for rows that attend to other tokens too, as parts in front of this one: see
+  // ContiguousArgs and MergeArgs.
+  const std::int32_t* parts_of_row = nullptr;
+  float* partial = nullptr;
+  float* partial_stats = nullptr;
+  std::int64_t partial_rows = 0;
 };
 
-// log_probs = log_softmax(logits / temperature).
+// log_probs = log_softmax(logits / temperature); with targets, of these only.
 template <typename T>
 struct LogProbArgs {
   const T* logits = nullptr;   // [rows, vocab]
-  float* log_probs = nullptr;  // [rows, vocab]
+  float* log_probs = nullptr;  // [rows, vocab], or [rows]
   std::int32_t rows = 0;
   std::int32_t vocab = 0;
   float temperature = 1.0F;
+  const std::int32_t* targets = nullptr;  // [rows] or nullptr
 };
 
 // The next step's rows: row r continues row parents[r] of the step before.

@@ -17,11 +17,12 @@ ELBEAM_DEVICE BlockPlace block_place(int row_blocks, int chunks) {
   return {x / row_blocks / chunks, x / row_blocks % chunks, x % row_blocks};
 }
 
-template <typename G>
-struct ContiguousAttention {
+// kCausal: queries and keys are the rows of the same tokens, numbered alike, and a row attends to
+// itself and what lies before it.
+template <typename G, bool kCausal>
+struct TokenAttention {
   using T = typename G::Element;
   using Args = ContiguousArgs<T>;
-  static constexpr const char* kName = "contiguous_attention";
   static constexpr int kMaxThreads = kWarp * attention_warps(G::kElements);
   static constexpr int kMinBlocks = G::kElements > 8 ? 1 : 2;
 
@@ -83,9 +84,14 @@ struct ContiguousAttention {
                           static_cast<std::int64_t>(head) * args.head_stride,
                       args.width, args.scale);
     }
+    int end = range.keys;
+    if constexpr (kCausal) {  // the last row of the block sees the most
+      const int last = first_row + (rows < thread_count() / kWarp ? rows : thread_count() / kWarp);
+      end = last - range.first_key < end ? last - range.first_key : end;
+    }
     stage(args, range, head, 0, tile(args, 0));
-    for (int first = 0, s = 0; first < range.keys; first += args.tile_keys, s ^= 1) {
-      if (first + args.tile_keys < range.keys) {
+    for (int first = 0, s = 0; first < end; first += args.tile_keys, s ^= 1) {
+      if (first + args.tile_keys < end) {
         stage(args, range, head, first + args.tile_keys, tile(args, s ^ 1));
         wait_copies<1>();
       } else {
@@ -93,7 +99,11 @@ struct ContiguousAttention {
       }
       block_barrier();  // every thread's copies have arrived
       const Tile now = tile(args, s);
-      const int keys = range.keys - first < args.tile_keys ? range.keys - first : args.tile_keys;
+      int keys = range.keys - first < args.tile_keys ? range.keys - first : args.tile_keys;
+      if constexpr (kCausal) {
+        const int seen = first_row + warp_index() + 1 - range.first_key - first;
+        keys = seen < keys ? seen : keys;
+      }
       if (active)
         attention.absorb(now.keys, now.values, G::stride(args.width), column, keys,
                          [](int k) { return k; });
@@ -122,6 +132,15 @@ struct ContiguousAttention {
       args.partial_stats[2 * place + 1] = attention.total;
     }
   }
+};
+
+template <typename G>
+struct ContiguousAttention : TokenAttention<G, false> {
+  static constexpr const char* kName = "contiguous_attention";
+};
+template <typename G>
+struct CausalAttention : TokenAttention<G, true> {
+  static constexpr const char* kName = "causal_attention";
 };
 
 template <typename T>
@@ -163,13 +182,14 @@ ELBEAM_DEVICE T* slot_of(const PagedCache<T>& cache, int step, std::int64_t slot
   return page.data + (step % kPageSteps * page.rows + slot) * cache.slot_width + cache.layer_offset;
 }
 
-template <typename G>
-struct PagedAttention {
+// kPart: one of several parts of what the rows attend to. A kernel of its own, since two places to
+// write to need more registers.
+template <typename G, bool kPart>
+struct HistoryAttention {
   using T = typename G::Element;
   using Args = PagedArgs<T>;
-  static constexpr const char* kName = "paged_attention";
   static constexpr int kMaxThreads = kWarp * attention_warps(G::kElements);
-  static constexpr int kMinBlocks = G::kElements > 8 ? 1 : 2;
+  static constexpr int kMinBlocks = G::kElements > 8 || kPart ? 1 : 2;
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
@@ -299,9 +319,31 @@ struct PagedAttention {
     if (m >= count) return;
     attention.merge_groups();
     const int rest = args.width - column;
-    T* out = args.out + row * args.out_stride + head_offset + column;
-    attention.store(out, rest < G::kColumns ? rest : G::kColumns, attention.total);
+    const int columns = rest < G::kColumns ? rest : G::kColumns;
+    int parts = 1;
+    if constexpr (kPart) parts = args.parts_of_row[group_row + m % state.group_rows];
+    if (parts <= 1) {
+      T* out = args.out + row * args.out_stride + head_offset + column;
+      attention.store(out, columns, attention.total);
+      return;
+    }
+    const std::int64_t heads = args.head_stride == 0 ? 1 : args.out_stride / args.head_stride;
+    const std::int64_t place = ((parts - 1) * args.partial_rows + row) * heads + head;
+    attention.store(args.partial + place * args.width + column, columns, 1.0F);
+    if (column == 0 && lane_index() == 0) {
+      args.partial_stats[2 * place] = attention.maximum;
+      args.partial_stats[2 * place + 1] = attention.total;
+    }
   }
+};
+
+template <typename G>
+struct PagedAttention : HistoryAttention<G, false> {
+  static constexpr const char* kName = "paged_attention";
+};
+template <typename G>
+struct PagedPart : HistoryAttention<G, true> {
+  static constexpr const char* kName = "paged_part";
 };
 
 template <typename T>

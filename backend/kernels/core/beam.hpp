@@ -16,16 +16,22 @@ struct BanRepeatedNgrams {
   static constexpr int kMaxThreads = 256;
   static constexpr int kMinBlocks = 4;
 
-  // Shared memory: the row's tokens, state->step + 1 of them.
+  // Shared memory: the tokens of the row's hypothesis, the one that it starts from included.
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
     const int row = block_x();
     if (row >= state.rows) return;
     auto* tokens = reinterpret_cast<std::int32_t*>(shared_memory());
-    const int length = state.step + 1;
+    const int group = row / state.group_rows;
+    const Place place = place_of(args.rules, state, group);
+    const int length = place.length + 1;
     for (int t = thread_index(); t < length; t += thread_count()) {
+      const int step = t - place.prompt;
       tokens[t] =
-          args.history.tokens[t * args.history.rows + ancestor(args.history, state, row, t)];
+          step < 0
+              ? args.prompts[args.prompt_offsets[args.rules.sentence_of[group]] + t]
+              : args.history
+                    .tokens[step * args.history.rows + ancestor(args.history, state, row, step)];
     }
     block_barrier();
     // With n = 1 the start token may come again: it is the end of the sentence.
@@ -35,8 +41,7 @@ struct BanRepeatedNgrams {
       bool repeats = i >= begin && i < last;
       for (int k = 0; repeats && k + 1 < args.size; ++k)
         repeats = tokens[i + k] == tokens[last + k];
-      args.banned[row * args.history.ancestor_stride + i] =
-          repeats ? tokens[i + args.size - 1] : -1;
+      args.banned[row * args.banned_stride + i] = repeats ? tokens[i + args.size - 1] : -1;
     }
   }
 };
@@ -152,7 +157,7 @@ struct BeamStep {
       }
     }
     args.finished.count[sentence] = finished;
-    const bool live = finished < args.beam && state.step < args.rules.max_len;
+    const bool live = finished < args.beam && place_of(args.rules, state, group).may_go_on;
     args.survivors.live[group] = live ? 1 : 0;
     args.survivors.sentences[group] = sentence;
     if (live) fill_places(args, state, group, continuing, scratch);
@@ -244,7 +249,11 @@ struct Compact {
     const std::int64_t entry = (state.step + 1) * args.history.rows + to;
     args.history.tokens[entry] = args.survivors.tokens[from];
     args.history.scores[entry] = args.survivors.scores[from];
-    args.parts_of_row[to] = args.parts_of[args.survivors.sentences[group]];
+    const int sentence = args.survivors.sentences[group];
+    args.parts_of_row[to] = args.parts_of[sentence];
+    if (args.prompt_of == nullptr) return;
+    args.self_parts_of_row[to] = args.self_parts_of[sentence];
+    args.prompt_of_row[to] = args.prompt_of[sentence];
   }
 
   static ELBEAM_DEVICE void move_sentence(const Args& args, int group) {

@@ -36,7 +36,8 @@ struct Embed {
     const int row = block_x();
     if (args.state != nullptr && row >= args.state->rows) return;
     const int dim = args.dim;
-    const int position = args.position_of != nullptr ? args.position_of[row] : args.state->step;
+    int position = args.position_of != nullptr ? args.position_of[row] : 0;
+    if (args.state != nullptr) position += args.state->step;
     const T* token = args.token_table + static_cast<std::int64_t>(args.tokens[row]) * dim;
     const T* place = args.position_table == nullptr
                          ? nullptr

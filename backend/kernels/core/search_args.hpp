@@ -16,13 +16,11 @@ struct History {
   std::int64_t ancestor_stride = 0;
 };
 
-// banned[row][i] is the token that would repeat the n-gram which begins at token i of the row's
-// history, or -1.
-struct NgramArgs {
-  const StepState* state = nullptr;
-  History history;
-  std::int32_t* banned = nullptr;  // [rows, ancestor_stride]
-  std::int32_t size = 0;           // n
+// What is a sentence's own, where sentences differ.
+struct SentenceLimits {
+  std::int32_t prompt;        // tokens that were read before the first step
+  std::int32_t prefix_width;  // below so many tokens min_len does not hold
+  std::int32_t max_len;
 };
 
 // What may be said next, for all rows (search/lprob_rules.hpp).
@@ -34,6 +32,25 @@ struct NextTokenRules {
   std::int32_t max_len = 0;
   float unk_penalty = 0.0F;
   float temperature = 1.0F;
+  // [sentences] in place of max_len, and which sentence each group is; nullptr: all are alike, and
+  // begin with the first step.
+  const SentenceLimits* limits = nullptr;
+  const std::int32_t* sentence_of = nullptr;
+};
+
+// banned[row][i] is the token that would repeat the n-gram which begins at token i of the row's
+// hypothesis, or -1.
+struct NgramArgs {
+  const StepState* state = nullptr;
+  History history;
+  std::int32_t* banned = nullptr;  // [rows, banned_stride]
+  std::int64_t banned_stride = 0;
+  std::int32_t size = 0;  // n
+  NextTokenRules rules;
+  // What was read before the first step, the last token left out: sentence s's from
+  // prompt_offsets[s] on. Where rules.limits say so.
+  const std::int32_t* prompts = nullptr;
+  const std::int32_t* prompt_offsets = nullptr;
 };
 
 // One pass over logits [rows, vocab]: log-sum-exp and the best `wanted` tokens that may be said, of
@@ -105,7 +122,13 @@ struct CompactArgs {
   RowRange* rows_of = nullptr;             // [sentences]
   std::int32_t* parts_of_row = nullptr;    // [rows] see MergeArgs; what lies behind the rows is old
   const std::int32_t* parts_of = nullptr;  // [sentences]
-  std::int32_t* places = nullptr;          // [groups] scratch
+  // The same of what was read before the first step: parts of the self-attention, and tokens.
+  // nullptr: nothing was.
+  std::int32_t* self_parts_of_row = nullptr;
+  const std::int32_t* self_parts_of = nullptr;
+  std::int32_t* prompt_of_row = nullptr;
+  const std::int32_t* prompt_of = nullptr;
+  std::int32_t* places = nullptr;  // [groups] scratch
   std::int32_t beam = 0;
 };
 

@@ -30,7 +30,9 @@ DeviceKernels<T> make_kernels(std::index_sequence<kIndex...>) {
   table.activate = Start<Activate<T>>::launch;
   table.store = Start<StoreSlots<T>>::launch;
   table.contiguous = {Start<ContiguousAttention<GeometryAt<T, kIndex>>>::launch...};
+  table.causal = {Start<CausalAttention<GeometryAt<T, kIndex>>>::launch...};
   table.paged = {Start<PagedAttention<GeometryAt<T, kIndex>>>::launch...};
+  table.paged_part = {Start<PagedPart<GeometryAt<T, kIndex>>>::launch...};
   if constexpr (sizeof(T) == 2)
     add_tensor_kernels<T, Start>(table, std::make_index_sequence<2 * kTensorWidths.size()>());
   table.merge = Start<MergeParts<T>>::launch;

@@ -29,6 +29,22 @@ struct LogSum {
   }
 };
 
+// Where the hypotheses of a group stand, and what may follow.
+struct Place {
+  int length;  // tokens behind the start token
+  int prompt;  // of these, before the first step
+  bool may_end;
+  bool may_go_on;  // with a token that does not end it
+};
+ELBEAM_DEVICE Place place_of(const NextTokenRules& rules, const StepState& state, int group) {
+  if (rules.limits == nullptr)
+    return {state.step, 0, state.step >= rules.min_len, state.step < rules.max_len};
+  const SentenceLimits limits = rules.limits[rules.sentence_of[group]];
+  const int length = limits.prompt + state.step;
+  return {length, limits.prompt, length >= rules.min_len || length < limits.prefix_width,
+          length < limits.max_len};
+}
+
 template <typename T, int kPlaces>
 struct Vocabulary {
   using Args = VocabularyArgs<T>;
@@ -42,6 +58,7 @@ struct Vocabulary {
     const int row = block_x();
     if (row >= args.state->rows) return;
     const T* logits = args.logits + static_cast<std::int64_t>(row) * args.vocab;
+    const Place place = place_of(args.rules, *args.state, row / args.state->group_rows);
     TopList<kPlaces> list;
     list.clear(args.wanted);
     LogSum sum;
@@ -52,14 +69,15 @@ struct Vocabulary {
     const int begin = static_cast<int>(static_cast<std::int64_t>(turns) * block_y() / grid_y());
     const int end = static_cast<int>(static_cast<std::int64_t>(turns) * (block_y() + 1) / grid_y());
     for (int t = begin; t < end; ++t)
-      scan(args, row, logits, t * turn + warp_index() * kWarp * kSteps, sum, list);
+      scan(args, row, place, t * turn + warp_index() * kWarp * kSteps, sum, list);
     sum.merge_lanes();
     merge(args, row, logits, sum, list);
   }
 
  private:
-  static ELBEAM_DEVICE void scan(const Args& args, int row, const T* logits, int first, LogSum& sum,
-                                 TopList<kPlaces>& list) {
+  static ELBEAM_DEVICE void scan(const Args& args, int row, const Place& place, int first,
+                                 LogSum& sum, TopList<kPlaces>& list) {
+    const T* logits = args.logits + static_cast<std::int64_t>(row) * args.vocab;
     float x[kSteps];
     float best = negative_infinity();
     bool any = false;
@@ -81,10 +99,10 @@ struct Vocabulary {
     for (int i = 0; i < kSteps; ++i) {
       const int token = first + i * kWarp + lane_index();
       const std::uint64_t entry = entry_of(args, token, x[i]);
-      unsigned votes = ballot(may_follow(args, token) && entry > list.last);
+      unsigned votes = ballot(may_follow(args, place, token) && entry > list.last);
       for (; votes != 0; votes &= votes - 1) {
         const std::uint64_t candidate = shuffle(entry, lowest_bit(votes));
-        if (candidate > list.last && !is_banned(args, row, entry_key(candidate)))
+        if (candidate > list.last && !is_banned(args, row, place.length, entry_key(candidate)))
           list.insert(candidate);
       }
     }
@@ -95,20 +113,17 @@ struct Vocabulary {
     return value == value ? rank_entry(value, token) : TopList<kPlaces>::nothing();
   }
 
-  static ELBEAM_DEVICE bool may_follow(const Args& args, int token) {
+  static ELBEAM_DEVICE bool may_follow(const Args& args, const Place& place, int token) {
     if (token >= args.vocab || token == args.rules.pad) return false;
-    const bool is_eos = token == args.rules.eos;
-    if (args.state->step >= args.rules.max_len && !is_eos) return false;
-    return !is_eos || args.state->step >= args.rules.min_len;
+    return token == args.rules.eos ? place.may_end : place.may_go_on;
   }
 
   // The same token in every lane.
-  static ELBEAM_DEVICE bool is_banned(const Args& args, int row, int token) {
+  static ELBEAM_DEVICE bool is_banned(const Args& args, int row, int length, int token) {
     if (args.banned == nullptr) return false;
     const std::int32_t* banned = args.banned + row * args.banned_stride;
     bool found = false;
-    for (int i = lane_index(); i <= args.state->step; i += kWarp)
-      found = found || banned[i] == token;
+    for (int i = lane_index(); i <= length; i += kWarp) found = found || banned[i] == token;
     return ballot(found) != 0;
   }
 
@@ -170,6 +185,14 @@ struct LogProb {
     for (int c = thread_index(); c < args.vocab; c += thread_count())
       total += expf(to_float(args.logits[first + c]) / args.temperature - best);
     const float logarithm = logf(block_sum(total, scratch));
+    if (args.targets != nullptr) {
+      if (thread_index() == 0) {
+        args.log_probs[block_x()] =
+            to_float(args.logits[first + args.targets[block_x()]]) / args.temperature - best -
+            logarithm;
+      }
+      return;
+    }
     for (int c = thread_index(); c < args.vocab; c += thread_count()) {
       args.log_probs[first + c] =
           to_float(args.logits[first + c]) / args.temperature - best - logarithm;

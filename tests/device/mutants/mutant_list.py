@@ -41,7 +41,9 @@ _CROSS = [
     ("two parts are taken for one", "if (range.parts == 1) {", "if (range.parts <= 2) {"),
     ("partial sums of all heads in one place",
      "(range.part * args.partial_rows + row) * heads + head;", "(range.part * args.partial_rows + row) * heads;"),
-    ("the parts' totals are not written", "args.partial_stats[2 * place + 1] = attention.total;", ""),
+    ("the parts' totals are not written",
+     "      args.partial_stats[2 * place + 1] = attention.total;\n    }\n  }\n};\n\ntemplate <typename G>\nstruct Contiguous",
+     "    }\n  }\n};\n\ntemplate <typename G>\nstruct Contiguous"),
     ("every block has all rows",
      "for (int first = place.row_block * warps; first < count; first += args.row_blocks * warps)\n      attend(args, range,",
      "for (int first = 0; first < count; first += args.row_blocks * warps)\n      attend(args, range,"),
@@ -52,6 +54,14 @@ _CROSS = [
      "        sum += args.partial[place(p) * args.width + c];"),
     ("the first part is left out of the total",
      "float total = 0.0F;\n    for (int p = 0; p < parts; ++p)", "float total = 0.0F;\n    for (int p = 1; p < parts; ++p)"),
+]  # fmt: skip
+
+_CAUSAL = [
+    ("a token sees the next one",
+     "const int seen = first_row + warp_index() + 1 -", "const int seen = first_row + warp_index() + 2 -"),
+    ("a token does not see itself",
+     "const int seen = first_row + warp_index() + 1 -", "const int seen = first_row + warp_index() -"),
+    ("the last row's keys are left out", "const int last = first_row + (rows", "const int last = first_row - 1 + (rows"),
 ]  # fmt: skip
 
 _PAGED = [
@@ -81,6 +91,10 @@ _PAGED = [
      "ancestors[(first + history) % rows * stride + step]", "ancestors[history % rows * stride + step]"),
     ("the last step is left out where it opens a tile",
      "for (int step = 0; step <= state.step; step += tile_steps)", "for (int step = 0; step < state.step; step += tile_steps)"),
+    ("own steps overwrite a part of the prompt", "((parts - 1) * args.partial_rows", "(0 * args.partial_rows"),
+    ("the total of the own steps is not written",
+     "      args.partial_stats[2 * place + 1] = attention.total;\n    }\n  }\n};\n\ntemplate <typename G>\nstruct Paged",
+     "    }\n  }\n};\n\ntemplate <typename G>\nstruct Paged"),
     ("the step itself is left out", "const int left = state.step + 1 - step;", "const int left = state.step - step;"),
 ]  # fmt: skip
 
@@ -113,6 +127,7 @@ _ROWS = [
     ("no guard for rows that have left", "if (args.state != nullptr && row >= args.state->rows) return;", ""),
     ("no guard for the last block", "    if (row >= args.rows) return;\n", ""),
     ("the residual of row 0", "to_float(args.residual[first + c])", "to_float(args.residual[c])"),
+    ("positions do not go on behind prompts", "if (args.state != nullptr) position += args.state->step;", ""),
     ("embeddings are not scaled", "args.scale * to_float(token[c])", "to_float(token[c])"),
     ("relu turns NaN to 0", "x > 0.0F ? x : (x == x ? 0.0F : x)", "x > 0.0F ? x : 0.0F"),
 ]  # fmt: skip
@@ -120,9 +135,12 @@ _ROWS = [
 _VOCABULARY = [
     ("no tail guard behind the vocabulary", "token < args.vocab ? to_float(logits[token])", "token >= 0 ? to_float(logits[token])"),
     ("pad may be said", "if (token >= args.vocab || token == args.rules.pad) return false;", "if (token >= args.vocab) return false;"),
-    ("one step too long", "args.state->step >= args.rules.max_len && !is_eos", "args.state->step > args.rules.max_len && !is_eos"),
-    ("the end comes a step too late", "return !is_eos || args.state->step >= args.rules.min_len;", "return !is_eos || args.state->step > args.rules.min_len;"),
-    ("the last banned token is not", "i <= args.state->step; i += kWarp", "i < args.state->step; i += kWarp"),
+    ("one step too long", "state.step < rules.max_len};", "state.step <= rules.max_len};"),
+    ("the end comes a step too late", "state.step >= rules.min_len,", "state.step > rules.min_len,"),
+    ("the last banned token is not", "i <= length; i += kWarp", "i < length; i += kWarp"),
+    ("prompts do not count", "const int length = limits.prompt + state.step;", "const int length = state.step;"),
+    ("a prefix is a token longer", "length < limits.prefix_width,", "length <= limits.prefix_width,"),
+    ("a sentence is longer than it may be", "length < limits.max_len};", "length <= limits.max_len};"),
     ("no barrier before lists are merged", "    block_barrier();\n    if (warp_index() != 0) return;", "    if (warp_index() != 0) return;"),
     ("sums of parts without their maxima", "other_total * expf(other_maximum - shift)", "other_total"),
     ("the second warp's sum is left out", "for (int w = 1; w < warps; ++w) sum.add", "for (int w = 2; w < warps; ++w) sum.add"),
@@ -133,6 +151,8 @@ _LOG_PROB = [
     ("no barrier before the maximum is read", "if (lane_index() == 0) scratch[warp_index()] = best;\n    block_barrier();", "if (lane_index() == 0) scratch[warp_index()] = best;"),
     ("temperature is left out of the sum", "total += expf(to_float(args.logits[first + c]) / args.temperature - best);", "total += expf(to_float(args.logits[first + c]) - best);"),
 ]  # fmt: skip
+
+_LOG_PROB += [("the target of row 0", "args.targets[block_x()]]", "args.targets[0]]")]
 
 _TOP_LIST = [
     ("-0 before 0", "float_bits(value + 0.0F);", "float_bits(value);"),
@@ -153,7 +173,10 @@ _BEAM = [
     ("one place too many may end", "const bool in_beam = i < args.beam;", "const bool in_beam = i <= args.beam;"),
     ("dead places live", "in_beam && args.dead[group * args.beam + i] != 0;", "false;"),
     ("more hypotheses end than there is room", "in_beam && finished < args.beam) {", "in_beam) {"),
-    ("a step too long", "state.step < args.rules.max_len;", "state.step <= args.rules.max_len;"),
+    ("a step too long", "place_of(args.rules, state, group).may_go_on;", "true;"),
+    ("n-grams begin behind the prompt", "const int step = t - place.prompt;", "const int step = t;"),
+    ("the prompt of the first sentence", "args.prompt_offsets[args.rules.sentence_of[group]]", "args.prompt_offsets[group]"),
+    ("rows keep the prompt of the sentence that left", "args.prompt_of[sentence];", "args.prompt_of[group];"),
     ("no penalty for unknown words", "if (token == args.rules.unk) log_prob -= args.rules.unk_penalty;", ""),
     ("NaN is the best", "if (log_prob != log_prob) log_prob = negative_infinity();", "if (log_prob != log_prob) log_prob = 0.0F;"),
     ("a hypothesis is copied along a stale ancestor", "ancestor(args.history, state, row, t + 1);", "ancestor(args.history, state, row, t);"),
@@ -175,6 +198,7 @@ def _entries(file, edits, tests, part="float"):
 
 MUTANTS = [
     *_entries("attention.hpp", _CROSS, CROSS),
+    *_entries("attention.hpp", _CAUSAL, "CausalAttention*"),
     *_entries("attention.hpp", _PAGED, f"{PAGED}:Store*"),
     *_entries("row_attention.hpp", _ATTENTION, BOTH),
     *_entries("device.hpp", _DEVICE, ROWS),

@@ -29,6 +29,7 @@ struct StepShape {
   std::int64_t layers = 2;
   std::int64_t vocab = 200;
   std::int64_t hidden = 512;  // of the feed-forward network
+  bool prompts = false;       // that are read before the first step
   Kind self_kind = Kind::kEl;
   Kind cross_kind = Kind::kEl;
 
@@ -123,7 +124,8 @@ class WeightsMaker {
     for (std::int64_t l = 0; l < shape.layers; ++l) {
       LayerWeights<Half> layer;
       layer.self = attention(shape.dim);
-      if (shape.self_kind == Kind::kMha) layer.self.fused = linear(3 * shape.dim, shape.dim);
+      if (shape.self_kind == Kind::kMha || shape.prompts)
+        layer.self.fused = linear(3 * shape.dim, shape.dim);
       layer.cross = attention(shape.dim);
       layer.self_norm = norm(shape.dim);
       layer.cross_norm = norm(shape.dim);
@@ -177,7 +179,7 @@ struct MeteredModel {
     device.purpose = "activations";
     return DecodeRun<Half>(
         Layers<Half>(device, stack), output,
-        {shape.sentences, shape.beam, shape.steps, shape.self_kind, shape.cross_kind},
+        {shape.sentences, shape.beam, shape.steps, shape.self_kind, shape.cross_kind, 0, 0},
         std::move(encoder_out));
   }
 
