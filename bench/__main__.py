@@ -6,6 +6,7 @@ well. With --results the rounds are added to those of earlier calls.
 """
 
 import argparse
+import dataclasses
 import json
 import os
 import pathlib
@@ -24,16 +25,15 @@ def measure(work, place, options):
         options.dtype,
         options.beam or work.beam,
         options.batch or work.batch,
+        options.isa,
         tuple(options.elbeam_option),
     )
     names = [n for n in options.programs if n != "stock" or setting.dtype == "fp32"]
     programs = [PROGRAMS[name](files, setting) for name in names]
     exact = None
     if setting.dtype != "fp32":
-        exact = run(
-            Elbeam(files, Setting(setting.threads, "fp32", setting.beam, setting.batch)),
-            setting.threads,
-        )[1]
+        precise = dataclasses.replace(setting, dtype="fp32", flags=())
+        exact = run(Elbeam(files, precise), precise)[1]
     for number in range(options.rounds):
         record = {
             "workload": work.name,
@@ -48,7 +48,7 @@ def measure(work, place, options):
         }
         outputs = {}
         for program in programs:
-            record["programs"][program.name], outputs[program.name] = run(program, setting.threads)
+            record["programs"][program.name], outputs[program.name] = run(program, setting)
         ours = outputs["elbeam"]
         if "stock" in outputs:
             record["agreement"]["stock"] = agreement.with_stock(ours, outputs["stock"])
@@ -90,6 +90,12 @@ def parse_options(available):
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", choices=sorted(COMPUTE_TYPES), default="fp32")
+    parser.add_argument(
+        "--isa",
+        choices=["", "avx2"],
+        default="",
+        help="keep all programs from wider instructions",
+    )
     parser.add_argument("--batch", type=int, help="instead of the workload's own")
     parser.add_argument("--beam", type=int, help="instead of the workload's own")
     parser.add_argument(

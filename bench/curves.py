@@ -38,8 +38,10 @@ def point(values, attention, place, threads):
         max_len=values["target"],
         min_len=values["target"],
     )
-    setting = Setting(threads, "fp32", work.beam, work.batch, ("--attention", attention))
-    stats = run(Elbeam(Files(work, place), setting), threads)[0]["stats"]
+    setting = Setting(
+        threads, "fp32", work.beam, work.batch, flags=("--attention", attention)
+    )
+    stats = run(Elbeam(Files(work, place), setting), setting)[0]["stats"]
     steps = values["target"] + 1
     return {
         **values,

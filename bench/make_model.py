@@ -69,6 +69,11 @@ def write_checkpoint(path, folder, options):
         if "embed_tokens.weight" in name and tensor.data_ptr() not in scaled:
             scaled.add(tensor.data_ptr())
             tensor *= EMBEDDING_SCALE
+    if options.half:
+        state = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in state.items()
+        }
     trained = {"criterion_name": "CrossEntropyCriterion", "optimizer_name": "Adam"}
     trained |= {"lr_scheduler_state": {}, "num_updates": 0}
     checkpoint = {"args": arguments, "model": state, "optimizer_history": [trained]}
@@ -84,6 +89,7 @@ def main():
     parser.add_argument("--sentences", type=int, required=True)
     parser.add_argument("--length", type=int, required=True)
     parser.add_argument("--language-model", action="store_true")
+    parser.add_argument("--half", action="store_true", help="as fairseq-train --fp16 stores it")
     parser.add_argument("--data", type=pathlib.Path, required=True)
     parser.add_argument("--checkpoint", type=pathlib.Path, required=True)
     options = parser.parse_args()

@@ -59,8 +59,8 @@ def measure(work, place, threads=1):
     for kind in ("mha", "el"):
         # One batch of all sentences: what is reported is then the bytes of all of them.
         flags = ("--attention", kind, "--max-tokens", "10000000")
-        setting = Setting(threads, "fp32", work.beam, len(lengths), flags)
-        figures, _ = run(Elbeam(files, setting), threads)
+        setting = Setting(threads, "fp32", work.beam, len(lengths), flags=flags)
+        figures, _ = run(Elbeam(files, setting), setting)
         stats = figures["stats"]
         formulas = expected(shape, sum(lengths), work.beam)
         yield {

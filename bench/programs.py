@@ -32,6 +32,7 @@ class Setting:
     dtype: str
     beam: int
     batch: int
+    isa: str = ""  # the most that programs may use; "": what each of them chooses
     flags: tuple = ()  # further options of elbeam-generate
 
 
@@ -94,6 +95,7 @@ class Files:
             self.checkpoint,
         ]
         arguments += ["--language-model"] if shape.is_language_model else []
+        arguments += ["--half"] if shape.half else []
         for override in shape.overrides:
             arguments += ["--override", override]
         _make(place, None, HERE / "make_model.py", *arguments)
@@ -254,9 +256,25 @@ class CTranslate2:
 PROGRAMS = {program.name: program for program in (Elbeam, Stock, CTranslate2)}
 
 
-def run(program, threads):
+def limits(isa):
+    """What makes the programs, and the libraries under them, do without wider instructions."""
+    return {
+        "": {},
+        "avx2": {
+            "ELBEAM_ISA": "avx2",
+            "ATEN_CPU_CAPABILITY": "avx2",
+            "CT2_FORCE_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+        },
+    }[isa]
+
+
+def run(program, setting):
     """One process; its figures and its output."""
-    environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+    threads = str(setting.threads)
+    environment = dict(os.environ, OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads)
+    environment |= limits(setting.isa)
     environment["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] = (
         "1"  # stock cannot load its own files otherwise
     )

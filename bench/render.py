@@ -25,6 +25,7 @@ def groups(rounds):
             record["dtype"],
             record["beam"],
             record["batch"],
+            record["programs"]["elbeam"]["stats"]["isa"],
             tuple(record["flags"]),
         )
         grouped.setdefault(key, []).append(record)
@@ -61,7 +62,7 @@ def agreement(rounds, name):
     return f"{worst['equal']:,} of {worst['of']:,}"
 
 
-HEADER = """| workload | threads, dtype, beam, batch | elbeam s | tokens/s | stock / elbeam | CTranslate2 / elbeam \
+HEADER = """| workload | threads, dtype, beam, batch, ISA | elbeam s | tokens/s | stock / elbeam | CTranslate2 / elbeam \
 | RSS MiB | stock, CTranslate2 RSS / elbeam | same output | rounds |
 |---|---|---|---|---|---|---|---|---|---|"""
 
@@ -70,8 +71,8 @@ def comparison(rounds, figure="decoding s"):
     """One line for each workload and setting; times are `figure`."""
     lines = [HEADER]
     for key, group in groups(rounds).items():
-        workload, threads, dtype, beam, batch, flags = key
-        cells = [workload, f"{threads}, {dtype}, {beam}, {batch}" + "".join(f" {f}" for f in flags)]
+        workload, threads, dtype, beam, batch, isa, flags = key
+        cells = [workload, f"{threads}, {dtype}, {beam}, {batch}, {isa}" + "".join(f" {f}" for f in flags)]
         cells.append(number(median(group, "elbeam", figure)))
         cells.append(number(median(group, "elbeam", "tokens/s"), 0))
         cells += [spread(ratios(group, peer, figure)) for peer in PEERS]

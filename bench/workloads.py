@@ -17,6 +17,7 @@ class Shape:
     words: int = 32000  # types of the dictionary, special symbols not counted
     sentences: int = 64
     source_length: int = 30  # tokens, eos included
+    half: bool = False  # weights of 16 bits in the checkpoint, as fairseq-train --fp16 stores them
 
     @property
     def folder(self):
@@ -32,7 +33,8 @@ class Shape:
     @property
     def model(self):
         """Name of the weights, which shapes that differ in their data alone share."""
-        return "-".join([self.architecture, *self.overrides, f"v{self.words}"]).replace("=", "")
+        parts = [self.architecture, *self.overrides, f"v{self.words}", *["half"] * self.half]
+        return "-".join(parts).replace("=", "")
 
     @property
     def is_language_model(self):
@@ -114,6 +116,7 @@ def _random():
     base_one = base | {"batch": 1, "sentences": 8}
     big_one = big | {"batch": 1, "sentences": 4}
     bart_one = bart | {"batch": 1, "sentences": 1}
+    bart_half = bart_one | {"shape": dataclasses.replace(BART, half=True)}
     return [
         Workload("base-32", "Transformer-base shape, 64 sentences, S = T = 30", **base),
         Workload(
@@ -126,6 +129,11 @@ def _random():
         Workload("big-1", "Transformer-big shape, 4 sentences one at a time", **big_one),
         Workload("bart-4", "BART-large shape, 4 documents, S = 512, T = 32", **bart),
         Workload("bart-1", "BART-large shape, 1 document, S = 512, T = 32", **bart_one),
+        Workload(
+            "bart-1-half",
+            "the same from a checkpoint of 16-bit weights, computed in fp32",
+            **bart_half,
+        ),
         Workload("bart-1024", "BART-large shape, 2 documents, S = 1,023, T = 60", **longer),
         Workload("gpt2", "GPT-2-small shape, 16 prompts of 32 tokens, 32 more", **lm),
         Workload(

@@ -73,8 +73,8 @@ struct HeadAttention {
 // pack_panels_int8.
 struct Int8Gemm {
   PackedGemm<float> out;            // m, n, bias, activation, residual, c
-  std::int64_t k = 0;               // a multiple of 4; behind the real depth a is 128 and b is 0
-  const std::uint8_t* a = nullptr;  // [m, k]
+  std::int64_t k = 0;               // a multiple of 4; behind the real depth b is 0
+  const std::uint8_t* a = nullptr;  // [m, k] as quantize_row wrote them
   const float* a_scale = nullptr;   // [m]
   const std::int8_t* packed = nullptr;
   const float* b_scale = nullptr;       // [n] and as many as the last panel has columns
@@ -94,8 +94,14 @@ struct KernelTable {
   void (*gemm_packed)(const PackedGemm<T>& gemm, std::int64_t begin, std::int64_t end);
   // float only; nullptr for double.
   void (*multiply_int8)(const Int8Gemm& gemm, std::int64_t begin, std::int64_t end);
-  // One row of A: a and its scale of x [n]; what lies behind it up to a multiple of 4 is 128.
+  // One row of A: its scale and, int8_bytes each, its numbers of x [n] with 128 added, in the order
+  // that multiply_int8 reads; those behind it up to a multiple of 4 count nothing.
   void (*quantize_row)(const float* x, std::int64_t n, std::uint8_t* a, float* scale);
+  std::int64_t int8_bytes;
+  // One row x [k] of B: its bytes, of which `panel` is the first, its scale (NaN where a number is
+  // not finite) and its b_sum. Bytes and sum are 0 before.
+  void (*pack_int8_row)(const float* x, std::int64_t k, std::int8_t* panel, float* scale,
+                        std::int32_t* sum);
   void (*gemm_nn)(const Gemm<T>& gemm);
   void (*gemm_nt)(const Gemm<T>& gemm);
   // y = LayerNorm(x) * gain + bias for one row; eps as torch: 1 / sqrt(var + eps). y may be x.

@@ -6,9 +6,7 @@
 #include "kernels/core/element.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <limits>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -115,26 +113,12 @@ void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld, std::byte* o
   auto* const weights = reinterpret_cast<std::int8_t*>(out);
   auto* const scales = reinterpret_cast<float*>(out + columns() * depth);
   auto* const sums = reinterpret_cast<std::int32_t*>(scales + columns());
-  for (std::int64_t column = 0; column < n_; ++column) {
-    const T* line = weight + column * ld;
-    float highest = 0.0F;
-    bool finite = true;
-    for (std::int64_t i = 0; i < k_; ++i) {
-      highest = std::max(highest, std::fabs(static_cast<float>(line[i])));
-      finite = finite && std::isfinite(line[i]);
+  if constexpr (std::is_same_v<T, float>) {
+    for (std::int64_t column = 0; column < n_; ++column) {
+      kernels<T>().pack_int8_row(weight + column * ld, k_,
+                                 weights + column / width * width * depth + column % width * 4,
+                                 scales + column, sums + column);
     }
-    if (!finite) scales[column] = std::numeric_limits<float>::quiet_NaN();
-    if (!finite || highest == 0.0F) continue;
-    std::int8_t* panel = weights + column / width * width * depth + column % width * 4;
-    std::int32_t sum = 0;
-    for (std::int64_t i = 0; i < k_; ++i) {
-      const float steps = std::nearbyint(static_cast<float>(line[i]) / highest * 127.0F);
-      const auto value = static_cast<std::int8_t>(steps);
-      panel[i / 4 * width * 4 + i % 4] = value;
-      sum += value;
-    }
-    scales[column] = highest / 127.0F;
-    sums[column] = 128 * sum;
   }
 }
 
@@ -241,10 +225,11 @@ void PackedMatrix<T>::run(const PackedGemm<T>& gemm, ThreadPool* pool) const {
       Int8Gemm quantized;
       quantized.out = gemm;
       quantized.k = padded_depth();
-      rows.reserve(checked_mul(gemm.m, quantized.k));
+      const std::int64_t row_bytes = quantized.k * table.int8_bytes;
+      rows.reserve(checked_mul(gemm.m, row_bytes));
       scales.reserve(gemm.m);
       for (std::int64_t row = 0; row < gemm.m; ++row) {
-        table.quantize_row(gemm.a + row * gemm.lda, k_, rows.data() + row * quantized.k,
+        table.quantize_row(gemm.a + row * gemm.lda, k_, rows.data() + row * row_bytes,
                            scales.data() + row);
       }
       quantized.a = rows.data();

@@ -72,6 +72,9 @@ class NativeState : public DecodeState {
   std::vector<attention::SentenceRows> live_;
 };
 
+// Tokens and beam of a sentence whose kind of attention is prepared while a model is loaded.
+constexpr std::int64_t kOrdinaryLength = 64, kOrdinaryBeam = 5;
+
 template <typename T>
 class NativeTransformer : public Transformer {
  public:
@@ -86,8 +89,16 @@ class NativeTransformer : public Transformer {
         decoder_(reader_, config, encoder_ ? encoder_->dim() : 0),
         self_kind_(options.attention == Attention::kEl ? Kind::kEl : Kind::kMha) {
     decoder_.prepare_self(self_kind_);
-    // What a forced kind needs is packed once here; the planner's choice on first use.
-    if (options.attention != Attention::kAuto) decoder_.prepare_cross(self_kind_);
+    // A forced kind, or the one that the planner takes for an ordinary sentence, is packed here:
+    // the first request is not to wait for it. Another choice of the planner is packed on first
+    // use.
+    if (options.attention != Attention::kAuto) {
+      decoder_.prepare_cross(self_kind_);
+    } else if (decoder_.has_cross_attention()) {
+      const std::int64_t ordinary[] = {kOrdinaryLength};
+      prepare_cross(
+          NativeTransformer::plan_memory(ordinary, kOrdinaryBeam, kOrdinaryLength).cross_kind);
+    }
     report_.self_kind = self_kind_;
   }
 

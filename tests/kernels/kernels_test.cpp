@@ -196,16 +196,28 @@ TEST(StoredWeights, EightBitProductsAreTheSameOnEveryInstructionSet) {
     const KernelTable<float>& table = kernels_of<float>(isa);
     for (int round = 0; round < 30; ++round) {
       Int8Gemm g;
-      g.k = 4 * random_int(rng, 1, 100);
-      g.out.m = random_int(rng, 1, 20);
+      g.k = 4 * random_int(rng, 1, round % 5 == 0 ? 700 : 100);
+      g.out.m = random_int(rng, 1, round % 4 == 0 ? 130 : 20);
       g.out.n = random_int(rng, 1, 100);
       const std::int64_t width = table.panel_width;
       const std::int64_t panels = (g.out.n + width - 1) / width;
-      std::vector<std::uint8_t> a(usize(g.out.m * g.k));
+      std::vector<std::uint8_t> a(usize(g.out.m * g.k * table.int8_bytes));
       std::vector<std::int8_t> b(usize(panels * width * g.k));
       const bool extreme = round % 3 == 0;  // where 16-bit sums would saturate
-      for (auto& x : a) x = static_cast<std::uint8_t>(extreme ? 255 : random_int(rng, 0, 255));
-      for (auto& x : b) x = static_cast<std::int8_t>(extreme ? -127 : random_int(rng, -127, 127));
+      // Whole numbers up to 127 are what they become; a depth that is no multiple of 4 is filled
+      // up.
+      const std::int64_t depth = g.k - random_int(rng, 0, 3);
+      std::vector<float> x(usize(g.out.m * g.k), 0.0F);
+      std::vector<float> x_scale(usize(g.out.m));
+      for (std::int64_t i = 0; i < g.out.m; ++i) {
+        float* row = x.data() + i * g.k;
+        for (std::int64_t k = 0; k < depth; ++k)
+          row[k] = static_cast<float>(extreme ? 127 : random_int(rng, -127, 127));
+        row[0] = 127.0F;
+        table.quantize_row(row, depth, a.data() + i * g.k * table.int8_bytes, &x_scale[usize(i)]);
+        ASSERT_EQ(x_scale[usize(i)], 1.0F);
+      }
+      for (auto& w : b) w = static_cast<std::int8_t>(extreme ? -127 : random_int(rng, -127, 127));
       const std::vector<float> scale(usize(std::max(g.out.m, panels * width)), 1.0F);
       const std::vector<std::int32_t> zeros(usize(panels * width), 0);
       std::vector<float> c(usize(g.out.m * g.out.n));
@@ -220,12 +232,42 @@ TEST(StoredWeights, EightBitProductsAreTheSameOnEveryInstructionSet) {
         for (std::int64_t j = 0; j < g.out.n; ++j) {
           std::int64_t sum = 0;
           for (std::int64_t k = 0; k < g.k; ++k) {
-            sum += std::int64_t{a[usize(i * g.k + k)]} *
+            const auto number = static_cast<std::int64_t>(x[usize(i * g.k + k)]) + 128;
+            sum += number *
                    b[usize(j / width * width * g.k + k / 4 * width * 4 + j % width * 4 + k % 4)];
           }
           ASSERT_EQ(c[usize(i * g.out.n + j)], static_cast<float>(sum)) << isa_name(isa);
         }
       }
+    }
+  }
+}
+
+// Rows of weights that are all zero, or hold what is no number, on every instruction set.
+TEST(StoredWeights, EightBitRowsThatCannotBeScaled) {
+  for (const Isa isa : supported()) {
+    const KernelTable<float>& table = kernels_of<float>(isa);
+    for (const std::int64_t k : {1, 7, 16, 21}) {
+      std::vector<std::int8_t> panel(usize(table.panel_width * 4 * ((k + 3) / 4)));
+      std::vector<float> x(usize(k), 0.0F);
+      float scale = -1.0F;
+      std::int32_t sum = 0;
+      table.pack_int8_row(x.data(), k, panel.data(), &scale, &sum);
+      EXPECT_EQ(scale, 0.0F);
+      for (const float bad :
+           {std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity(),
+            std::numeric_limits<float>::quiet_NaN()}) {
+        x.back() = bad;
+        table.pack_int8_row(x.data(), k, panel.data(), &scale, &sum);
+        EXPECT_TRUE(std::isnan(scale)) << isa_name(isa) << ", " << bad;
+      }
+      EXPECT_EQ(sum, 0);
+      for (const std::int8_t byte : panel) EXPECT_EQ(byte, 0);
+      x.back() = -0.5F;
+      table.pack_int8_row(x.data(), k, panel.data(), &scale, &sum);
+      EXPECT_EQ(sum, -128 * 127) << isa_name(isa);
+      EXPECT_EQ(scale, 0.5F / 127.0F);
+      EXPECT_EQ(panel[usize((k - 1) / 4 * table.panel_width * 4 + (k - 1) % 4)], -127);
     }
   }
 }

@@ -6,6 +6,10 @@
 #include <string_view>
 #include <type_traits>
 
+#ifdef ELBEAM_X86
+#include <cpuid.h>
+#endif
+
 namespace elbeam::kernels {
 
 namespace isa_generic {
@@ -27,6 +31,14 @@ void fill_table(KernelTable<float>& table);
 #endif
 
 namespace {
+
+#ifdef ELBEAM_X86
+// clang 14 does not know this name in __builtin_cpu_supports. Every processor with AVX2 has it.
+bool has_f16c() noexcept {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+#endif
 
 template <typename T>
 KernelTable<T> make_table(Isa isa) {
@@ -59,7 +71,9 @@ const char* isa_name(Isa isa) noexcept {
 
 bool isa_supported(Isa isa) noexcept {
 #ifdef ELBEAM_X86
-  if (isa == Isa::kAvx2) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (isa == Isa::kAvx2) {
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c();
+  }
   if (isa == Isa::kAvx512) {
     return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");

@@ -4,7 +4,7 @@
 #include "kernels/cpu/activation_body.hpp"
 #include "kernels/kernels.hpp"
 
-#ifdef __AVX512F__
+#ifdef __AVX2__
 #include <immintrin.h>
 #endif
 
@@ -54,6 +54,8 @@ static inline Simd<float>::Vector widen(const BFloat16* p) {
 static inline Simd<float>::Vector widen(const Half* p) {
 #ifdef __AVX512F__
   return _mm512_maskz_cvtph_ps(0xffff, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+#elif defined(__F16C__)
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 #else
   using V = Simd<float>::Vector;
   const Words bits = load_words(p);

@@ -9,6 +9,6 @@
 namespace elbeam::kernels::isa_vnni {
 
 void fill_table(KernelTable<float>& table);
-void fill_table(KernelTable<float>& table) { table.multiply_int8 = multiply_int8; }
+void fill_table(KernelTable<float>& table) { fill_int8(table); }
 
 }  // namespace elbeam::kernels::isa_vnni

@@ -26,8 +26,7 @@ void fill_table(KernelTable<float>& table);
 void fill_table(KernelTable<double>& table);
 void fill_table(KernelTable<float>& table) {
   fill(table);
-  table.multiply_int8 = multiply_int8;
-  table.quantize_row = quantize_row;
+  fill_int8(table);
 }
 void fill_table(KernelTable<double>& table) { fill(table); }
 
