@@ -140,6 +140,7 @@ class CudaDevice : public Device {
     properties_.limits.shared_bytes = std::max(48 << 10, facts.shared_bytes / 2 - 1024);
     properties_.limits.all_shared_bytes = facts.shared_bytes;
     properties_.limits.tensor_cores = facts.capability >= 80;
+    properties_.limits.warpgroups = facts.capability == 90 && kernels::compiled_for_warpgroups();
     activate();
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "stream");
     check(cudaDeviceGetDefaultMemPool(&pool_, number), "memory pool");

@@ -335,6 +335,7 @@ void DecodeRun<T>::attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer)
   args.partial = own.partial;
   args.partial_stats = own.partial_stats;
   args.partial_rows = own.partial_rows;
+  args.key_rows = prompts_.offsets.back();
   layers_.attend(args, {prompt_ranges_.size(), shape_.beam, layers_.stack().heads, el});
 }
 
@@ -374,6 +375,7 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
   args.partial = partial_.data();
   args.partial_stats = partial_stats_.data();
   args.partial_rows = max_rows_ * args.query_rows;
+  args.key_rows = encoder_out_.tokens();
   layers_.attend(args, {ranges_.size(), shape_.beam, heads, el});
   if (most_parts_ > 1) {
     merge({partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,

@@ -118,7 +118,8 @@ class Buffer {
   std::int64_t count_ = 0;
 };
 
-// "cpu" is no device; "cuda", "cuda:N" and "cuda-emulated" are. Throws Error: kUsage for another
+// "cpu" is no device; "cuda", "cuda:N", "cuda-emulated" and "cuda-emulated:90", with the kernels of
+// sm_90, are. Throws Error: kUsage for another
 // word, kDevice for a device that is not there or that this build cannot use.
 std::shared_ptr<Device> open_device(const std::string& name);
 // Whether `name` is the name of a device, present or not.

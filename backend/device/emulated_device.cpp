@@ -16,7 +16,9 @@ using kernels::to_float;
 
 // A few multiprocessors, so that small tests take the same ways as large batches on a GPU.
 constexpr int kMultiprocessors = 8;
-constexpr int kAllSharedBytes = 160 << 10;  // as an A100, which has a little more
+// As an A100, which has a little more, and as an H100.
+constexpr int kAllSharedBytes = 160 << 10;
+constexpr int kAllSharedBytes90 = 227 << 10;
 constexpr std::int64_t kMemoryBytes = std::int64_t{64} << 30;
 
 class EmulatedGraph : public Graph {
@@ -94,12 +96,13 @@ void multiply_now(const Product<Half>& p) {
 
 class EmulatedDevice : public Device {
  public:
-  EmulatedDevice() {
+  explicit EmulatedDevice(int like) {
     properties_.name = "emulated CUDA device";
     properties_.memory_bytes = kMemoryBytes;
     properties_.limits.multiprocessors = kMultiprocessors;
-    properties_.limits.all_shared_bytes = kAllSharedBytes;
+    properties_.limits.all_shared_bytes = like == 90 ? kAllSharedBytes90 : kAllSharedBytes;
     properties_.limits.tensor_cores = true;
+    properties_.limits.warpgroups = like == 90;
   }
 
   const Properties& properties() const override { return properties_; }
@@ -170,6 +173,8 @@ class EmulatedDevice : public Device {
 
 }  // namespace
 
-std::shared_ptr<Device> make_emulated_device() { return std::make_shared<EmulatedDevice>(); }
+std::shared_ptr<Device> make_emulated_device(int like) {
+  return std::make_shared<EmulatedDevice>(like);
+}
 
 }  // namespace elbeam::device

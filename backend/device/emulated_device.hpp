@@ -5,6 +5,7 @@
 
 namespace elbeam::device {
 
-std::shared_ptr<Device> make_emulated_device();
+// Takes the kernels of that compute capability, 80 or 90.
+std::shared_ptr<Device> make_emulated_device(int like = 80);
 
 }  // namespace elbeam::device

@@ -129,8 +129,7 @@ void Layers<T>::attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) 
   args.row_blocks = (query_rows + plan.rows - 1) / plan.rows;
   args.tile_keys = plan.tile;
   const kernels::DeviceKernels<T>& kernels = device_.kernels(T{});
-  const auto& table = how.causal ? kernels.causal : kernels.contiguous;
-  (plan.tensor ? kernels.tensor[plan.geometry] : table[plan.geometry])(
+  (how.causal ? kernels.causal[plan.geometry] : contiguous_launcher(kernels, plan))(
       args, {narrow(how.ranges * plan.chunks * args.row_blocks), 1, how.el ? 1 : narrow(how.heads),
              plan.warps * 32, plan.shared_bytes, device_.stream()});
 }

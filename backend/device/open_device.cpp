@@ -22,21 +22,23 @@ int cuda_number(const std::string& name) {
   return number;
 }
 
+bool is_emulated(const std::string& name) {
+  return name == "cuda-emulated" || name == "cuda-emulated:90";
+}
+
 }  // namespace
 
-bool is_device_name(const std::string& name) {
-  return name == "cuda-emulated" || cuda_number(name) >= 0;
-}
+bool is_device_name(const std::string& name) { return is_emulated(name) || cuda_number(name) >= 0; }
 
 std::shared_ptr<Device> open_device(const std::string& name) {
   ELBEAM_CHECK(is_device_name(name), ErrorCode::kUsage,
                "argument --device: invalid value: ", quoted(name),
-               " (expected cpu, cuda, cuda:N or cuda-emulated)");
+               " (expected cpu, cuda, cuda:N or cuda-emulated[:90])");
 #if defined(ELBEAM_EMULATED_DEVICE)
-  if (name == "cuda-emulated") return make_emulated_device();
+  if (is_emulated(name)) return make_emulated_device(name == "cuda-emulated" ? 80 : 90);
 #endif
 #if defined(ELBEAM_WITH_CUDA)
-  if (name != "cuda-emulated") return make_cuda_device(cuda_number(name));
+  if (!is_emulated(name)) return make_cuda_device(cuda_number(name));
 #endif
   fail(ErrorCode::kDevice, "--device ", name,
        ": this build has no support for it; use --device cpu (devices: ", supported_devices(), ")");

@@ -46,6 +46,24 @@ constexpr int tensor_far_steps(int width, int row_tiles) {
   return width == kTensorWidths.back() && row_tiles == 2 ? 2 : 0;
 }
 
+// The same by sm_90's warpgroup products, rows up to the same widths: so many columns of a block,
+// so many blocks of a cluster that share a row. A block has one of these numbers of query rows.
+struct WarpgroupShape {
+  int columns;
+  int cluster;
+};
+inline constexpr std::array<WarpgroupShape, kTensorWidths.size()> kWarpgroupShapes = {
+    {{256, 1}, {512, 1}, {384, 2}, {512, 2}}};
+inline constexpr std::array<int, 3> kWarpgroupRows = {16, 32, 64};
+inline constexpr int kWarpgroupKeys = 64;
+constexpr int warpgroup_stages(int columns) { return columns > 384 ? 2 : 3; }
+// Tiles, queries, weights of a tile, scores of the other block, and what its warps tell each other.
+constexpr int warpgroup_shared_bytes(int columns, int rows, int cluster) {
+  const int stages = warpgroup_stages(columns);
+  return (stages * kWarpgroupKeys + rows) * columns * 2 + rows * kWarpgroupKeys * 2 +
+         (cluster > 1 ? rows * kWarpgroupKeys * 4 : 0) + 5 * rows * 4 + 8 * (stages + 1);
+}
+
 // Beams up to 16, and up to kMaxDeviceBeam.
 inline constexpr std::array<int, 2> kListPlaces = {1, 4};
 inline constexpr int kMaxDeviceBeam = 64;
@@ -62,6 +80,9 @@ struct DeviceKernels {
   std::array<Launcher<PagedArgs<T>>, kGeometries.size()> paged_part;
   // Width by width, first of 16 rows and then of 32; of float none.
   std::array<Launcher<ContiguousArgs<T>>, 2 * kTensorWidths.size()> tensor;
+  // Width by width, with each number of rows; of float none.
+  std::array<Launcher<ContiguousArgs<T>>, kWarpgroupRows.size() * kWarpgroupShapes.size()>
+      warpgroup;
   Launcher<MergeArgs<T>> merge;
   Launcher<LogProbArgs<T>> log_prob;
   std::array<Launcher<VocabularyArgs<T>>, kListPlaces.size()> vocabulary;

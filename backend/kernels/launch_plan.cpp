@@ -37,13 +37,36 @@ void check_tile(const AttentionPlan& plan, const AttentionShape& shape, int leas
                " bytes of shared memory for each block do not hold ", least, " keys");
 }
 
-// EL-attention of enough rows, by tensor cores; a plan without `tensor` where that cannot be.
-AttentionPlan plan_tensor(const AttentionShape& shape, const DeviceLimits& limits) {
+// EL-attention of enough rows, which tensor cores can do.
+bool fits_tensor_cores(const AttentionShape& shape) {
   constexpr int kMinRows = 8;  // of the 16 that are computed
+  return shape.one_copy && shape.element_size == 2 && shape.width % 8 == 0 &&
+         shape.query_rows >= kMinRows && shape.width <= kTensorWidths.back();
+}
+
+// A portable plan where it cannot be.
+AttentionPlan plan_warpgroup(const AttentionShape& shape, const DeviceLimits& limits) {
   AttentionPlan plan;
-  if (!limits.tensor_cores || !shape.one_copy || shape.element_size != 2 || shape.width % 8 != 0 ||
-      shape.query_rows < kMinRows || shape.width > kTensorWidths.back())
-    return plan;
+  if (!limits.warpgroups || !fits_tensor_cores(shape)) return plan;
+  const auto width = static_cast<std::size_t>(
+      std::lower_bound(kTensorWidths.begin(), kTensorWidths.end(), shape.width) -
+      kTensorWidths.begin());
+  std::size_t rows = 0;
+  while (rows + 1 < kWarpgroupRows.size() && kWarpgroupRows[rows] < shape.query_rows) ++rows;
+  plan.geometry = kWarpgroupRows.size() * width + rows;
+  plan.rows = kWarpgroupRows[rows];
+  plan.warps = 8;
+  plan.tile = kWarpgroupKeys;
+  const WarpgroupShape& blocks = kWarpgroupShapes[width];
+  plan.shared_bytes = warpgroup_shared_bytes(blocks.columns, plan.rows, blocks.cluster);
+  if (plan.shared_bytes <= limits.all_shared_bytes) plan.unit = AttentionUnit::kWarpgroup;
+  return plan;
+}
+
+// A portable plan where it cannot be.
+AttentionPlan plan_tensor(const AttentionShape& shape, const DeviceLimits& limits) {
+  AttentionPlan plan;
+  if (!limits.tensor_cores || !fits_tensor_cores(shape)) return plan;
   const auto width = std::lower_bound(kTensorWidths.begin(), kTensorWidths.end(), shape.width);
   const int row_tiles = shape.query_rows > 16 ? 2 : 1;
   plan.geometry = 2 * static_cast<std::size_t>(width - kTensorWidths.begin()) +
@@ -56,14 +79,17 @@ AttentionPlan plan_tensor(const AttentionShape& shape, const DeviceLimits& limit
                      tensor_far_steps(*width, row_tiles) * kTensorWarps * 8 * plan.rows;
   plan.shared_bytes = kTensorStages * kTensorKeys * (*width + 8) * shape.element_size +
                       scores * static_cast<int>(sizeof(float));
-  plan.tensor = plan.shared_bytes <= limits.all_shared_bytes;
+  if (plan.shared_bytes <= limits.all_shared_bytes) plan.unit = AttentionUnit::kTensor;
   return plan;
 }
 
 }  // namespace
 
 AttentionPlan plan_contiguous(const AttentionShape& shape, const DeviceLimits& limits) {
-  if (const AttentionPlan plan = plan_tensor(shape, limits); plan.tensor) return plan;
+  for (const auto plan_unit : {plan_warpgroup, plan_tensor}) {
+    const AttentionPlan plan = plan_unit(shape, limits);
+    if (plan.unit != AttentionUnit::kPortable) return plan;
+  }
   AttentionPlan plan = choose_geometry(shape);
   const int key_bytes = 2 * staged_bytes(plan, shape);  // two stages
   plan.tile = std::min(kMaxTile, limits.shared_bytes / key_bytes);

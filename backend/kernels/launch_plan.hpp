@@ -13,12 +13,16 @@ struct DeviceLimits {
   int multiprocessors = 1;
   int all_shared_bytes = 48 << 10;  // of a block that has a multiprocessor for itself
   bool tensor_cores = false;        // those of sm_80 and later
+  bool warpgroups = false;          // what sm_90 alone has
 };
+
+// Which kernel attends to tokens that lie together.
+enum class AttentionUnit : std::uint8_t { kPortable, kTensor, kWarpgroup };
 
 // How attention over rows of `width` numbers is launched.
 struct AttentionPlan {
-  bool tensor = false;       // one of DeviceKernels::tensor, not of contiguous
-  std::size_t geometry = 0;  // index of the launcher
+  AttentionUnit unit = AttentionUnit::kPortable;
+  std::size_t geometry = 0;  // index of the unit's launcher
   int rows = 1;              // of queries, of a block
   int chunks = 1;            // of the columns
   int tile = 1;              // keys or slots that shared memory holds at once
@@ -38,6 +42,21 @@ struct AttentionShape {
 // Throws Error(kUnsupported) for rows so wide that shared memory does not hold two keys.
 AttentionPlan plan_contiguous(const AttentionShape& shape, const DeviceLimits& limits);
 AttentionPlan plan_paged(const AttentionShape& shape, const DeviceLimits& limits);
+
+// The launcher of a plan by plan_contiguous().
+template <typename T>
+Launcher<ContiguousArgs<T>> contiguous_launcher(const DeviceKernels<T>& kernels,
+                                                const AttentionPlan& plan) {
+  switch (plan.unit) {
+    case AttentionUnit::kTensor:
+      return kernels.tensor[plan.geometry];
+    case AttentionUnit::kWarpgroup:
+      return kernels.warpgroup[plan.geometry];
+    case AttentionUnit::kPortable:
+      break;
+  }
+  return kernels.contiguous[plan.geometry];
+}
 
 // In how many parts the keys of a sentence are attended to: more than one only where there are
 // fewer blocks than multiprocessors, since parts are written, read and merged.

@@ -153,12 +153,12 @@ class Step : public CrossStep {
     args.chunks = plan_.chunks;
     args.row_blocks = row_blocks_;
     args.tile_keys = plan_.tile;
+    args.key_rows = std::int64_t{shape_.sentences} * shape_.source;
     args.partial = partial_.data();
     args.partial_stats = stats_.data();
     args.partial_rows = std::int64_t{shape_.sentences} * shape_.beam * (el_ ? shape_.heads : 1);
     const kernels::DeviceKernels<T>& kernels = device_.kernels(T{});
-    (plan_.tensor ? kernels.tensor[plan_.geometry] : kernels.contiguous[plan_.geometry])(args,
-                                                                                         launch_);
+    contiguous_launcher(kernels, plan_)(args, launch_);
     if (parts_ == 1) return;
     const int heads = el_ ? 1 : shape_.heads;
     kernels.merge({partial_.data(), stats_.data(), parts_of_row_.data(), out_.data(), shape_.dim,

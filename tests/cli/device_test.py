@@ -79,9 +79,15 @@ class EmulatedDevice(unittest.TestCase):
         self.check("--beam", "4", "--diverse-beam-groups", "2", "--prefix-size", "1")
 
     def test_half_precision(self):
+        self.check_half("cuda-emulated")
+
+    def test_half_precision_by_the_kernels_of_sm_90(self):
+        self.check_half("cuda-emulated:90", "--attention", "el")
+
+    def check_half(self, name, *flags):
         """Weights and activations in fp16: scores within the precision that leaves."""
-        shard = ["--num-shards", "16", "--shard-id", "3", "--beam", "4", "--fp16"]
-        cpu, device = run(*shard), run(*shard, "--device", "cuda-emulated")
+        shard = ["--num-shards", "16", "--shard-id", "3", "--beam", "4", "--fp16", *flags]
+        cpu, device = run(*shard), run(*shard, "--device", name)
         self.assertEqual((cpu.returncode, device.returncode), (0, 0), device.stderr[-600:])
         wanted, found = hypotheses(cpu.stdout), hypotheses(device.stdout)
         same = [key for key in wanted if key in found]

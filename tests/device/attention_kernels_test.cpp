@@ -66,9 +66,18 @@ struct CrossCase {
   bool all_schedules = false;
   int max_length = 40;
   float deviation = 0.3F;
-  bool tensor = false;  // by tensor cores
+  AttentionUnit unit = AttentionUnit::kPortable;
   bool causal = false;  // queries and keys are of the same tokens
 };
+
+DeviceLimits limits_of(AttentionUnit unit) {
+  DeviceLimits limits;
+  if (unit == AttentionUnit::kPortable) return limits;
+  limits.tensor_cores = true;
+  limits.warpgroups = unit == AttentionUnit::kWarpgroup;
+  limits.all_shared_bytes = (limits.warpgroups ? 227 : 160) << 10;
+  return limits;
+}
 
 // The sentences of a case: their tokens, rows and parts.
 struct Sentences {
@@ -179,19 +188,18 @@ void check_cross(const CrossCase& c, std::mt19937& random) {
   args.partial = partial.data();
   args.partial_stats = stats.data();
   args.partial_rows = all.rows * numbers.query_rows;
+  args.key_rows = all.tokens;
   const AttentionPlan plan =
       plan_contiguous({c.width, (c.causal ? c.max_length : 5) * numbers.query_rows, 5,
                        static_cast<int>(sizeof(T)), c.el},
-                      c.tensor ? DeviceLimits{48 << 10, 1, 160 << 10, true} : DeviceLimits{});
-  EXPECT_EQ(plan.tensor, c.tensor);
+                      limits_of(c.unit));
+  EXPECT_EQ(plan.unit, c.unit);
   args.chunks = plan.chunks;
   args.row_blocks = random_int(random, 1, 2);
   args.tile_keys = plan.tile;
   const auto result = run_schedules(out, count, c.all_schedules, [&] {
     const auto& kernels = under_test::kernels<T>();
-    (plan.tensor ? kernels.tensor[plan.geometry]
-     : c.causal  ? kernels.causal[plan.geometry]
-                 : kernels.contiguous[plan.geometry])(
+    (c.causal ? kernels.causal[plan.geometry] : contiguous_launcher(kernels, plan))(
         args, {static_cast<int>(all.ranges.size()) * plan.chunks * args.row_blocks, 1,
                numbers.heads, plan.warps * 32, plan.shared_bytes});
     if (c.parts > 1 && all.rows > 0) {
@@ -245,7 +253,8 @@ int check_many_causal(unsigned seed) {
   for (const int width : kHeadWidths) {
     for (int i = 0; i < 6 && !testing::Test::HasFailure(); ++i, ++done) {
       const int length = width > 100 ? 20 : i == 0 ? 70 : 33;
-      check_cross<T>({false, random_int(random, 1, 3), width, 1, i == 0, length, 0.3F, false, true},
+      check_cross<T>({false, random_int(random, 1, 3), width, 1, i == 0, length, 0.3F,
+                      AttentionUnit::kPortable, true},
                      random);
     }
     if (testing::Test::HasFailure()) ADD_FAILURE() << "width " << width;
@@ -267,16 +276,25 @@ TEST(CrossAttentionKernel, WidthsBeyondTheRegistersAreChunked) {
   }
 }
 
+// Tiles of 64 keys, more of them than stages; blocks of 16, 32 and 64 rows, of which there may be
+// several.
+void vary(CrossCase& c, int i, std::mt19937& random) {
+  constexpr int kHeads[] = {2, 3, 6, 9, 15};  // of which 5 hypotheses make 10 to 75 rows
+  c.heads = kHeads[random_int(random, 0, 4)];
+  if (i % 2 == 0) c.max_length = c.width > 520 || kTraced ? 80 : 280;
+}
+
 template <typename T>
-int check_tensor_cores(unsigned seed) {
+int check_tensor_cores(unsigned seed, AttentionUnit unit) {
   constexpr int kWidths[] = {8, 40, 200, 256, 264, 512, 520, 768, 1000, 1024};
   std::mt19937 random(seed);
   int done = 0;
   for (const int width : kWidths) {
     for (const int parts : {1, 3}) {
       for (int i = 0; i < (kTraced ? 1 : 4); ++i) {
-        CrossCase c{true, random_int(random, 2, 8), width, parts, i == 0, 40, 0.3F, true};
+        CrossCase c{true, random_int(random, 2, 8), width, parts, i == 0, 40, 0.3F, unit};
         if (kTraced && width > 520) c.max_length = 17;
+        if (unit == AttentionUnit::kWarpgroup) vary(c, i, random);
         check_cross<T>(c, random);
         if (testing::Test::HasFailure()) {
           ADD_FAILURE() << "width " << width << ", parts " << parts << ", heads " << c.heads;
@@ -291,14 +309,72 @@ int check_tensor_cores(unsigned seed) {
 
 TEST(TensorAttentionKernel, AgreesWithDoublePrecision) {
   constexpr int kCases = kTraced ? 20 : 80;
-  EXPECT_EQ(check_tensor_cores<Half>(6), kCases);
-  EXPECT_EQ(check_tensor_cores<BFloat16>(7), kCases);
+  EXPECT_EQ(check_tensor_cores<Half>(6, AttentionUnit::kTensor), kCases);
+  EXPECT_EQ(check_tensor_cores<BFloat16>(7, AttentionUnit::kTensor), kCases);
+}
+
+TEST(WarpgroupAttentionKernel, AgreesWithDoublePrecision) {
+  if (!under_test::has_warpgroups()) GTEST_SKIP() << "the device has no warpgroup products";
+  constexpr int kCases = kTraced ? 20 : 80;
+  EXPECT_EQ(check_tensor_cores<Half>(9, AttentionUnit::kWarpgroup), kCases);
+  EXPECT_EQ(check_tensor_cores<BFloat16>(10, AttentionUnit::kWarpgroup), kCases);
+}
+
+// More tiles than stages, so that the barriers' phases come round; more rows than the blocks have.
+TEST(WarpgroupAttentionKernel, ManyTilesAndRows) {
+  if (!under_test::has_warpgroups()) GTEST_SKIP() << "the device has no warpgroup products";
+  std::mt19937 random(13);
+  for (int i = 0; i < 3; ++i) {
+    check_cross<Half>({true, 40, 64, 1 + i % 2, i == 0, 350, 0.3F, AttentionUnit::kWarpgroup},
+                      random);
+    check_cross<Half>({true, 5, 528, 1 + i % 2, i == 0, 350, 0.3F, AttentionUnit::kWarpgroup},
+                      random);
+  }
+}
+
+TEST(WarpgroupAttentionKernel, ExtremeScores) {
+  if (!under_test::has_warpgroups()) GTEST_SKIP() << "the device has no warpgroup products";
+  std::mt19937 random(11);
+  for (const float deviation : {0.0F, 10.0F, 100.0F})
+    check_cross<Half>({true, 4, 64, 1, true, 100, deviation, AttentionUnit::kWarpgroup}, random);
 }
 
 TEST(TensorAttentionKernel, ExtremeScores) {
   std::mt19937 random(8);
   for (const float deviation : {0.0F, 10.0F, 100.0F})
-    check_cross<Half>({true, 4, 64, 1, true, 40, deviation, true}, random);
+    check_cross<Half>({true, 4, 64, 1, true, 40, deviation, AttentionUnit::kTensor}, random);
+}
+
+// What lies behind a sentence's last key comes with its last tile; it must not reach its results.
+TEST(WarpgroupAttentionKernel, SentencesDoNotSeeTheirNeighbours) {
+  if (!under_test::has_warpgroups()) GTEST_SKIP() << "the device has no warpgroup products";
+  constexpr int kWidth = 72, kRows = 16, kLengths[] = {3, 61, 64, 65, 130};
+  for (const int length : kLengths) {
+    std::mt19937 random(12);
+    const auto query = random_numbers<Half>(random, usize(kRows * kWidth), 0.3F);
+    auto key = random_numbers<Half>(random, usize((length + 9) * kWidth));
+    for (std::size_t i = usize(length * kWidth); i < key.size(); ++i) key[i] = Half{0x7e00};  // NaN
+    DeviceArray<Half> queries(query), keys(key), out(query.size());
+    DeviceArray<RowRange> rows_of(std::vector<RowRange>{{0, 1}});
+    DeviceArray<KeyRange> ranges(std::vector<KeyRange>{{0, 0, length, 0, 1}});
+    const AttentionPlan plan =
+        plan_contiguous({kWidth, kRows, 1, 2, true}, limits_of(AttentionUnit::kWarpgroup));
+    ContiguousArgs<Half> args;
+    args.ranges = ranges.data();
+    args.rows_of = rows_of.data();
+    args.queries = queries.data();
+    args.keys = args.values = keys.data();
+    args.out = out.data();
+    args.query_stride = args.key_stride = args.out_stride = args.width = kWidth;
+    args.query_rows = kRows;
+    args.partial_rows = kRows;
+    args.key_rows = length + 9;
+    args.tile_keys = plan.tile;
+    contiguous_launcher(under_test::kernels<Half>(), plan)(
+        args, {1, 1, 1, plan.warps * 32, plan.shared_bytes});
+    for (const Half number : out.host())
+      ASSERT_FALSE(std::isnan(to_float(number))) << length << " keys";
+  }
 }
 
 // Scores of any size, and infinities and NaN where plain attention has them.

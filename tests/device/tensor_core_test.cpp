@@ -155,12 +155,12 @@ TEST(TensorPlan, OnlyWhereItCanBe) {
   const DeviceLimits a100{82432, 108, 163 << 10, true};
   const AttentionShape shape{1024, 64, 4, 2, true};
   const AttentionPlan plan = plan_contiguous(shape, a100);
-  EXPECT_TRUE(plan.tensor);
+  EXPECT_EQ(plan.unit, AttentionUnit::kTensor);
   EXPECT_EQ(plan.geometry, 7U);
   EXPECT_EQ(plan.rows, 32);
   EXPECT_LE(plan.shared_bytes, a100.all_shared_bytes);
   const auto tensor = [&](AttentionShape other, DeviceLimits limits) {
-    return plan_contiguous(other, limits).tensor;
+    return plan_contiguous(other, limits).unit == AttentionUnit::kTensor;
   };
   EXPECT_FALSE(tensor({1024, 64, 4, 4, true}, a100)) << "fp32";
   EXPECT_FALSE(tensor({64, 64, 4, 2, false}, a100)) << "multi-head";

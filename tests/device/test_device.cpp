@@ -75,6 +75,19 @@ void finish() {
 
 void set_schedule(int schedule) { emulated::set_schedule(schedule); }
 
+bool has_warpgroups() {
+#if defined(ELBEAM_WITH_CUDA)
+  if (on_cuda()) {
+    int device = 0;
+    int major = 0;
+    check(cudaGetDevice(&device));
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+    return major == 9 && compiled_for_warpgroups();
+  }
+#endif
+  return true;
+}
+
 template <typename T>
 const DeviceKernels<T>& kernels() {
 #if defined(ELBEAM_WITH_CUDA)

@@ -16,6 +16,9 @@ void finish();  // waits for the kernels
 // emulated::set_schedule(); a real device chooses for itself.
 void set_schedule(int schedule);
 
+// Whether it runs DeviceKernels::warpgroup, of sm_90.
+bool has_warpgroups();
+
 template <typename T>
 const DeviceKernels<T>& kernels();
 const SearchKernels& search_kernels();

@@ -139,7 +139,8 @@ struct LoadOptions {
   // Bytes that Attention::kAuto tries to stay below for one batch (Generator::predict_memory): it
   // takes EL-attention where multi-head attention would need more. 0: the faster one is taken.
   std::int64_t memory_limit = 0;
-  // "cpu", "cuda", "cuda:N" or "cuda-emulated"; what is not the CPU goes with the native engine.
+  // "cpu", "cuda", "cuda:N" or "cuda-emulated[:90]"; what is not the CPU goes with the native
+  // engine.
   std::string device = "cpu";
 
   // The native engine only:

@@ -10,7 +10,8 @@
 
 namespace elbeam::kernels {
 
-// A launch: blocks, threads of a block, bytes of shared memory, and the device's stream.
+// A launch: blocks, threads of a block, bytes of shared memory, the device's stream, and how many
+// blocks along x run together (sm_90).
 struct Launch {
   int grid_x = 1;
   int grid_y = 1;
@@ -18,6 +19,7 @@ struct Launch {
   int threads = 32;
   int shared_bytes = 0;
   void* stream = nullptr;
+  int cluster = 1;
 };
 
 // Elements from one key in shared memory to the next. Rows end with whole registers of the lanes
@@ -109,6 +111,7 @@ struct ContiguousArgs {
   std::int64_t query_stride = 0;
   std::int64_t key_stride = 0;
   std::int64_t out_stride = 0;
+  std::int64_t key_rows = 0;    // of `keys`, all tokens: what bulk copies have to know
   std::int32_t query_rows = 1;  // rows of `queries` for each row of the group
   std::int32_t width = 0;
   std::int32_t head_stride = 0;  // from one head's columns to the next
@@ -119,7 +122,7 @@ struct ContiguousArgs {
   // Results of parts: [part][rows of `queries`][head] sums, each [width], then maximum and sum.
   float* partial = nullptr;
   float* partial_stats = nullptr;
-  std::int64_t partial_rows = 0;
+  std::int64_t partial_rows = 0;  // of `queries`, all of them, parts or not
 };
 
 // Merges the parts of ContiguousArgs by their log-sum-exp. One block for each row of queries.

@@ -48,7 +48,7 @@ ELBEAM_DEVICE int block_y() { return static_cast<int>(blockIdx.y); }
 ELBEAM_DEVICE int block_z() { return static_cast<int>(blockIdx.z); }
 ELBEAM_DEVICE int grid_y() { return static_cast<int>(gridDim.y); }
 ELBEAM_DEVICE unsigned char* shared_memory() {
-  extern __shared__ __align__(16) unsigned char elbeam_shared[];
+  extern __shared__ __align__(1024) unsigned char elbeam_shared[];  // for swizzled tiles
   return elbeam_shared;
 }
 ELBEAM_DEVICE void block_barrier() { __syncthreads(); }

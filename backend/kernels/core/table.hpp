@@ -6,6 +6,7 @@
 #include "kernels/core/rows.hpp"
 #include "kernels/core/tensor_attention.hpp"
 #include "kernels/core/vocabulary.hpp"
+#include "kernels/core/warpgroup_attention.hpp"
 #include "kernels/device_kernels.hpp"
 
 #include <cstddef>
@@ -22,6 +23,36 @@ void add_tensor_kernels(DeviceKernels<T>& table, std::index_sequence<kIndex...>)
   table.tensor = {Start<TensorAttention<T, kTensorWidths[kIndex / 2], kIndex % 2 + 1>>::launch...};
 }
 
+// Start::tile_map is the device's way to make a map.
+template <typename Kernel, template <typename> class Start>
+void launch_warpgroups(const ContiguousArgs<typename Kernel::Element>& args, const Launch& how) {
+  using T = typename Kernel::Element;
+  const auto map = [&](const T* first, std::int64_t rows, std::int64_t stride, int box_rows) {
+    return Start<Kernel>::tile_map(
+        {first, args.width, rows, stride * static_cast<std::int64_t>(sizeof(T)), box_rows});
+  };
+  WarpgroupArgs<T> all;
+  all.plain = args;
+  all.keys = map(args.keys, args.key_rows, args.key_stride, kWarpgroupKeys);
+  all.tail = map(args.keys, args.key_rows, args.key_stride, kTailRows);
+  all.queries = map(args.queries, args.partial_rows, args.query_stride, Kernel::kQueryRows);
+  Launch pairs = how;
+  pairs.cluster = Kernel::kCluster;
+  pairs.grid_x *= pairs.cluster;
+  Start<Kernel>::launch(all, pairs);
+}
+
+template <typename T, std::size_t kIndex>
+using WarpgroupAttentionAt =
+    WarpgroupAttention<T, kWarpgroupShapes[kIndex / kWarpgroupRows.size()].columns,
+                       kWarpgroupRows[kIndex % kWarpgroupRows.size()],
+                       kWarpgroupShapes[kIndex / kWarpgroupRows.size()].cluster>;
+
+template <typename T, template <typename> class Start, std::size_t... kIndex>
+void add_warpgroup_kernels(DeviceKernels<T>& table, std::index_sequence<kIndex...>) {
+  table.warpgroup = {launch_warpgroups<WarpgroupAttentionAt<T, kIndex>, Start>...};
+}
+
 template <typename T, template <typename> class Start, std::size_t... kIndex>
 DeviceKernels<T> make_kernels(std::index_sequence<kIndex...>) {
   DeviceKernels<T> table{};
@@ -33,8 +64,11 @@ DeviceKernels<T> make_kernels(std::index_sequence<kIndex...>) {
   table.causal = {Start<CausalAttention<GeometryAt<T, kIndex>>>::launch...};
   table.paged = {Start<PagedAttention<GeometryAt<T, kIndex>>>::launch...};
   table.paged_part = {Start<PagedPart<GeometryAt<T, kIndex>>>::launch...};
-  if constexpr (sizeof(T) == 2)
+  if constexpr (sizeof(T) == 2) {
     add_tensor_kernels<T, Start>(table, std::make_index_sequence<2 * kTensorWidths.size()>());
+    add_warpgroup_kernels<T, Start>(
+        table, std::make_index_sequence<kWarpgroupRows.size() * kWarpgroupShapes.size()>());
+  }
   table.merge = Start<MergeParts<T>>::launch;
   table.log_prob = Start<LogProb<T>>::launch;
   table.vocabulary = {Start<Vocabulary<T, kListPlaces[0]>>::launch,

@@ -9,5 +9,8 @@ namespace elbeam::kernels {
 template <typename T>
 const DeviceKernels<T>& cuda_kernels();
 const SearchKernels& cuda_search_kernels();
+// Whether DeviceKernels::warpgroup is there for GPUs of compute capability 9.0: sm_90a is among
+// what the build is for.
+bool compiled_for_warpgroups();
 
 }  // namespace elbeam::kernels

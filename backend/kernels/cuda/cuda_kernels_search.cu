@@ -7,4 +7,12 @@ const SearchKernels& cuda_search_kernels() {
   return table;
 }
 
+bool compiled_for_warpgroups() {
+#if defined(ELBEAM_CUDA_WARPGROUPS)
+  return true;
+#else
+  return false;
+#endif
+}
+
 }  // namespace elbeam::kernels

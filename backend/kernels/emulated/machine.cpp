@@ -1,6 +1,7 @@
 #include "kernels/emulated/machine.hpp"
 
 #include "base/check.hpp"
+#include "kernels/emulated/async.hpp"
 
 #include <sys/mman.h>
 
@@ -76,11 +77,6 @@ std::mutex& memory_mutex() {
   return mutex;
 }
 
-void ready(int thread) {
-  machine.fibers[static_cast<std::size_t>(thread)].state = State::kReady;
-  machine.warps[static_cast<std::size_t>(thread / 32)].ready |= 1U << (thread % 32);
-}
-
 void to_scheduler() {
   Fiber* fiber = machine.current;
 #if defined(ELBEAM_ADDRESS_SANITIZER)
@@ -93,11 +89,12 @@ void to_scheduler() {
 #endif
 }
 
-void release_barrier() {
-  machine.at_barrier = 0;
-  ++machine.barriers;
+void release_barrier(int rank) {
+  Block& block = machine.blocks[static_cast<std::size_t>(rank)];
+  block.at_barrier = 0;
+  ++block.barriers;
   for (const Fiber& fiber : machine.fibers) {
-    if (fiber.state == State::kAtBarrier) ready(fiber.index);
+    if (fiber.rank == rank && fiber.state == State::kAtBarrier) make_ready(fiber.index);
   }
 }
 
@@ -107,10 +104,13 @@ extern "C" void elbeam_fiber_main() {
 #endif
   machine.body(machine.args);
   Fiber& fiber = *machine.current;
+  check_thread_may_leave();
   fiber.state = State::kDone;
   --machine.live;
   --machine.warps[static_cast<std::size_t>(fiber.index / 32)].live;
-  if (machine.live > 0 && machine.at_barrier == machine.live) release_barrier();
+  Block& block = machine.blocks[static_cast<std::size_t>(fiber.rank)];
+  --block.live;
+  if (block.live > 0 && block.at_barrier == block.live) release_barrier(fiber.rank);
   to_scheduler();
   std::abort();  // a finished fiber is never resumed
 }
@@ -167,6 +167,8 @@ void reset_fiber(Fiber& fiber) {
   fiber.pending.clear();
   fiber.groups.clear();
   fiber.open = 0;
+  fiber.rank = fiber.index / machine.shape.threads;
+  fiber.proxy_fences = fiber.cluster_arrivals = fiber.cluster_waits = 0;
 }
 
 void resume(Fiber& fiber) {
@@ -182,23 +184,33 @@ void resume(Fiber& fiber) {
 }
 
 std::string where() {
-  std::string text = concat(" in ", machine.shape.name, " block (", machine.block[0], ",",
+  const Fiber* fiber = machine.current;
+  const int rank = fiber != nullptr ? fiber->rank : 0;
+  std::string text = concat(" in ", machine.shape.name, " block (", machine.block[0] + rank, ",",
                             machine.block[1], ",", machine.block[2], ")");
-  if (machine.current != nullptr) text += concat(" thread ", machine.current->index);
+  if (fiber != nullptr) text += concat(" thread ", fiber->index - rank * machine.shape.threads);
   return text;
 }
 
-void run_block() {
-  const int threads = machine.shape.threads;
+std::string deadlock() {
+  const std::string bulk = unfinished_bulk_barriers();
+  if (!bulk.empty()) return concat("deadlock: ", bulk, where());
+  return concat("deadlock: a barrier or warp operation that some thread never reaches", where());
+}
+
+void run_cluster() {
+  const int threads = machine.shape.threads * machine.shape.cluster;
   machine.live = threads;
-  machine.at_barrier = 0;
-  machine.barriers = 0;
-  std::memset(machine.shared, 0xff, static_cast<std::size_t>(machine.shape.shared_bytes));
+  machine.blocks.assign(static_cast<std::size_t>(machine.shape.cluster),
+                        Block{machine.shape.threads, 0, 0});
+  for (int rank = 0; rank < machine.shape.cluster; ++rank)
+    std::memset(shared_of(rank), 0xff, static_cast<std::size_t>(machine.shape.shared_bytes));
+  begin_async();
   machine.warps.assign(static_cast<std::size_t>(threads / 32), Warp{});
   for (Warp& warp : machine.warps) warp.live = 32;
   for (int t = 0; t < threads; ++t) {
     reset_fiber(machine.fibers[static_cast<std::size_t>(t)]);
-    ready(t);
+    make_ready(t);
   }
   if (machine.trace.begin_block != nullptr) machine.trace.begin_block();
   int warp = -1;
@@ -210,8 +222,7 @@ void run_block() {
     warp = pick_warp(warp, favourite);
     machine.current = nullptr;
     if (warp < 0) {
-      machine.error = "deadlock: a barrier or warp operation that some thread never reaches";
-      machine.error += where();
+      machine.error = deadlock();
       break;
     }
     unsigned lanes = std::exchange(machine.warps[static_cast<std::size_t>(warp)].ready, 0U);
@@ -223,6 +234,10 @@ void run_block() {
   }
   machine.current = nullptr;
   if (machine.trace.end_block != nullptr) machine.trace.end_block();
+  if (machine.error.empty()) {
+    if (const std::string bulk = unfinished_bulk_copies(); !bulk.empty())
+      machine.error = concat(bulk, where());
+  }
   for (const Fiber& fiber : machine.fibers) {
     if (std::memcmp(fiber.stack, &kCanary, sizeof kCanary) != 0 && machine.error.empty())
       machine.error = concat("stack overflow", where());
@@ -232,12 +247,17 @@ void run_block() {
 // Shared memory of exactly the size that was asked for, so that AddressSanitizer sees an access
 // behind it.
 struct SharedMemory {
-  explicit SharedMemory(int bytes) : size(static_cast<std::size_t>(bytes + 31) / 16 * 16) {
-    machine.shared = static_cast<unsigned char*>(std::aligned_alloc(16, size));
+  // Swizzled tiles want whole multiples of 1024 bytes.
+  SharedMemory(int bytes, int blocks) : size(static_cast<std::size_t>(bytes + 1039) / 1024 * 1024) {
+    machine.shared_stride = size;
+    size *= static_cast<std::size_t>(blocks);
+    machine.shared = static_cast<unsigned char*>(std::aligned_alloc(1024, size));
     ELBEAM_CHECK(machine.shared != nullptr, ErrorCode::kOutOfMemory,
                  "no memory for the emulated device");
 #if defined(ELBEAM_ADDRESS_SANITIZER)
-    __asan_poison_memory_region(machine.shared + bytes, size - static_cast<std::size_t>(bytes));
+    for (int rank = 0; rank < blocks; ++rank)
+      __asan_poison_memory_region(shared_of(rank) + bytes,
+                                  machine.shared_stride - static_cast<std::size_t>(bytes));
 #endif
   }
   SharedMemory(const SharedMemory&) = delete;
@@ -259,30 +279,34 @@ void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* a
   ELBEAM_CHECK(shape.threads >= 32 && shape.threads <= 1024 && shape.threads % 32 == 0 &&
                    shape.grid[0] >= 1 && shape.grid[1] >= 1 && shape.grid[1] <= 65535 &&
                    shape.grid[2] >= 1 && shape.grid[2] <= 65535 && shape.shared_bytes >= 0 &&
-                   shape.shared_bytes <= kMaxSharedBytes,
+                   shape.shared_bytes <= kMaxSharedBytes && shape.cluster >= 1 &&
+                   shape.grid[0] % shape.cluster == 0,
                ErrorCode::kInternal, "emulated device: ", shape.name, " cannot be launched with (",
                shape.grid[0], ",", shape.grid[1], ",", shape.grid[2], ") blocks of ", shape.threads,
-               " threads and ", shape.shared_bytes, " bytes of shared memory");
-  prepare_fibers(shape.threads);
-  std::vector<Fiber> spare(std::make_move_iterator(machine.fibers.begin() + shape.threads),
+               " threads, ", shape.shared_bytes, " bytes of shared memory and clusters of ",
+               shape.cluster);
+  const int threads = shape.threads * shape.cluster;
+  prepare_fibers(threads);
+  std::vector<Fiber> spare(std::make_move_iterator(machine.fibers.begin() + threads),
                            std::make_move_iterator(machine.fibers.end()));
-  machine.fibers.resize(static_cast<std::size_t>(shape.threads));
-  const SharedMemory shared(shape.shared_bytes);
+  machine.fibers.resize(static_cast<std::size_t>(threads));
+  const SharedMemory shared(shape.shared_bytes, shape.cluster);
   machine.shape = shape;
   machine.body = body;
   machine.args = args;
   machine.error.clear();
   if (machine.trace.begin_launch != nullptr) machine.trace.begin_launch();
+  const int clusters = shape.grid[0] / shape.cluster;
   std::vector<std::int64_t> order(
-      static_cast<std::size_t>(std::int64_t{shape.grid[0]} * shape.grid[1] * shape.grid[2]));
+      static_cast<std::size_t>(std::int64_t{clusters} * shape.grid[1] * shape.grid[2]));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   if (machine.schedule == 2) std::reverse(order.begin(), order.end());
   if (machine.schedule > 2) std::shuffle(order.begin(), order.end(), machine.random);
-  for (const std::int64_t block : order) {
-    machine.block[0] = static_cast<int>(block % shape.grid[0]);
-    machine.block[1] = static_cast<int>(block / shape.grid[0] % shape.grid[1]);
-    machine.block[2] = static_cast<int>(block / shape.grid[0] / shape.grid[1]);
-    run_block();
+  for (const std::int64_t place : order) {
+    machine.block[0] = static_cast<int>(place % clusters) * shape.cluster;
+    machine.block[1] = static_cast<int>(place / clusters % shape.grid[1]);
+    machine.block[2] = static_cast<int>(place / clusters / shape.grid[1]);
+    run_cluster();
     if (!machine.error.empty()) break;
   }
   machine.fibers.insert(machine.fibers.end(), std::make_move_iterator(spare.begin()),
@@ -333,9 +357,21 @@ void stop(const char* why) {
   std::abort();  // the launch has ended, and nothing of it is resumed
 }
 
+void suspend(State state) {
+  machine.current->state = state;
+  to_scheduler();
+}
+
+void make_ready(int thread) {
+  machine.fibers[static_cast<std::size_t>(thread)].state = State::kReady;
+  machine.warps[static_cast<std::size_t>(thread / 32)].ready |= 1U << (thread % 32);
+}
+
 void block_barrier() {
+  const int rank = machine.current->rank;
+  Block& block = machine.blocks[static_cast<std::size_t>(rank)];
   machine.current->state = State::kAtBarrier;
-  if (++machine.at_barrier == machine.live) release_barrier();
+  if (++block.at_barrier == block.live) release_barrier(rank);
   to_scheduler();
 }
 
@@ -353,7 +389,7 @@ const Warp& meet(int operation, std::uint64_t value) {
       if (machine.fibers[static_cast<std::size_t>(first + lane)].operation != operation)
         stop("lanes meet at different warp operations");
       warp.slots[lane] = warp.left[lane];
-      ready(first + lane);
+      make_ready(first + lane);
     }
     warp.arrived = 0;
     ++warp.operations;

@@ -13,8 +13,8 @@ namespace elbeam::kernels::emulated {
 // instruction leaves alone what others still read.
 using Fragments = std::array<std::array<std::uint32_t, 6>, 32>;
 inline Fragments& fragments_of_warp() {
-  static std::array<std::array<Fragments, 2>, 32> all;
-  const auto warp = static_cast<std::size_t>(thread_index() / 32);
+  static std::array<std::array<Fragments, 2>, 64> all;  // of a cluster of two blocks
+  const auto warp = static_cast<std::size_t>(machine.current->index / 32);
   return all[warp][machine.warps[warp].operations % 2];
 }
 

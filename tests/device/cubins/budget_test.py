@@ -40,7 +40,7 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--update", action="store_true")
-    parser.add_argument("--arch", default="sm_80,sm_90,sm_100,sm_120")
+    parser.add_argument("--arch", default="sm_80,sm_90a,sm_100,sm_120")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     options = parser.parse_args()
     try:

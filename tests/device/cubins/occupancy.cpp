@@ -2,8 +2,8 @@
 // calculator (cuda_occupancy.h of the toolkit): report.py compiles and runs it; no CUDA library and
 // no GPU.
 //
-// Reads lines "GPU KIND ELEMENT WIDTH ROWS REGISTERS", GPU 80 (A100) or 90 (H100), KIND el or mha,
-// and writes "threads shared_bytes blocks warps_in_64" for each.
+// Reads lines "GPU KIND ELEMENT WIDTH ROWS REGISTERS", GPU 80 (A100) or 90 (H100), KIND el,
+// warpgroup or mha, and writes "threads shared_bytes blocks warps_in_64" for each.
 #include "kernels/launch_plan.hpp"
 
 #include <cuda_occupancy.h>
@@ -32,12 +32,13 @@ cudaOccDeviceProp properties(int capability) {
   return device;
 }
 
-void report(int capability, bool el, const AttentionShape& shape, int registers) {
+void report(int capability, bool warpgroups, const AttentionShape& shape, int registers) {
   const cudaOccDeviceProp device = properties(capability);
   DeviceLimits limits;
   limits.shared_bytes = static_cast<int>(device.sharedMemPerBlockOptin) / 2 - 1024;
   limits.all_shared_bytes = static_cast<int>(device.sharedMemPerBlockOptin);
-  limits.tensor_cores = el && shape.element_size == 2;
+  limits.tensor_cores = true;
+  limits.warpgroups = warpgroups;
   const AttentionPlan plan = plan_contiguous(shape, limits);
   cudaOccFuncAttributes kernel;
   kernel.maxThreadsPerBlock = plan.warps * 32;
@@ -65,8 +66,8 @@ int main() {
   int registers = 0;
   while (std::cin >> capability >> kind >> shape.element_size >> shape.width >> shape.query_rows >>
          registers) {
-    shape.one_copy = kind == "el";
+    shape.one_copy = kind != "mha";
     shape.histories = 4;
-    report(capability, shape.one_copy, shape, registers);
+    report(capability, kind == "warpgroup", shape, registers);
   }
 }

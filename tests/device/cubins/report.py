@@ -13,6 +13,11 @@ from . import sass_mix, toolkit
 
 # kernel, how it is launched: kind, bytes of an element, width, query rows of a sentence
 ROWS = (
+    ("WarpgroupAttention<Half, 256, 64, 1>", "warpgroup", 2, 256, 64),
+    ("WarpgroupAttention<Half, 512, 64, 1>", "warpgroup", 2, 512, 64),
+    ("WarpgroupAttention<Half, 384, 64, 2>", "warpgroup", 2, 768, 64),
+    ("WarpgroupAttention<Half, 512, 64, 2>", "warpgroup", 2, 1024, 64),
+    ("WarpgroupAttention<Half, 512, 16, 2>", "warpgroup", 2, 1024, 16),
     ("TensorAttention<Half, 256, 2>", "el", 2, 256, 64),
     ("TensorAttention<Half, 512, 2>", "el", 2, 512, 64),
     ("TensorAttention<Half, 768, 2>", "el", 2, 768, 64),
@@ -34,7 +39,7 @@ KINDS = (
     "control",
     "move and other",
 )
-ARCHITECTURES = {"sm_80": 80, "sm_90": 90}
+ARCHITECTURES = {"sm_80": 80, "sm_90a": 90}
 
 
 def occupancy(lines, folder):
@@ -54,7 +59,8 @@ def occupancy(lines, folder):
 
 def table(compiled, folder):
     mixes = {arch: sass_mix.mixes(cubins) for arch, (cubins, _) in compiled.items()}
-    places = [(arch, *row) for row in ROWS for arch in compiled]
+    places = [(arch, *row) for row in ROWS for arch in compiled
+              if arch == "sm_90a" or not row[0].startswith("Warpgroup")]  # fmt: skip
     blocks = occupancy(
         [f"{ARCHITECTURES[arch]} {kind} {element} {width} {rows} {compiled[arch][1][kernel].registers}"
          for arch, kernel, kind, element, width, rows in places], folder)  # fmt: skip
@@ -65,7 +71,7 @@ def table(compiled, folder):
     ):
         mix = mixes[arch][kernel]
         lines.append(
-            f"| {kernel}, {kind} of {width}, {rows} rows | {arch} | {compiled[arch][1][kernel].registers} | "
+            f"| {kernel}, {'mha' if kind == 'mha' else 'el'} of {width}, {rows} rows | {arch} | {compiled[arch][1][kernel].registers} | "
             f"{threads}, {int(shared) / 1024:.0f} KiB | {count}, {warps} | "
             + " | ".join(str(mix[name]) for name in KINDS)
             + f" | {100 * mix['address'] / sum(mix.values()):.0f} % |"

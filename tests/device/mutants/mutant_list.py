@@ -18,6 +18,7 @@ PAGED = "PagedAttention*"
 BOTH = f"{CROSS}:{PAGED}"
 ROWS = "Norm*:Embed*:LogProb*:Activate*"
 VOCABULARY = "Vocabulary*"
+WARPGROUP = "Warpgroup*"
 SEARCH = "BeamStep*:Compact*:Advance*:Ngram*"
 
 _CROSS = [
@@ -191,6 +192,60 @@ _BEAM = [
     ("one ancestor too many is copied", "for (int t = thread_index(); t < state.step; t += thread_count()) to[t]", "for (int t = thread_index(); t <= state.step; t += thread_count()) to[t]"),
 ]  # fmt: skip
 
+_WARPGROUP = [
+    ("the tile is not waited for", "        wait_bulk(barrier_at(ring.stage), ring.parity);\n", ""),
+    ("the wrong parity", "      stage = 0;\n      parity ^= 1;", "      stage = 0;"),
+    ("queries of the rows before are waited for", "      query_parity ^= 1;\n", ""),
+    ("queries are not waited for", "      wait_bulk(barrier_at(kStages), query_parity);\n", ""),
+    ("the barriers are not fenced", "start_bulk_barrier(barrier_at(s), 1);\n        fence_async();", "start_bulk_barrier(barrier_at(s), 1);"),
+    ("no barrier behind the start of the barriers", "      query_parity = 0;\n      block_barrier();\n", "      query_parity = 0;\n"),
+    ("too few bytes are expected", "expect_bytes(barrier, kStageBytes);", "expect_bytes(barrier, kStageBytes - kBoxBytes);"),
+    ("bytes of the tail are not all expected", "expect_bytes(barrier, kBoxes * parts * kTailRows * kBoxRowBytes);", "expect_bytes(barrier, kBoxes * kTailRows * kBoxRowBytes);"),
+    ("a tile comes while its place is still read", "        block_barrier();  // neither tile nor weights are read any more\n", ""),
+    ("a tile comes into the wrong stage", "loading = loading + 1 == kStages ? 0 : loading + 1;", "loading = loading == kStages ? 0 : loading + 1 - loading / 2 * 2;"),
+    ("the next tile is one too far", "const int next = key + kStages * kKeys;", "const int next = key + (kStages + 1) * kKeys;"),
+    ("both blocks of a cluster have the first columns", "return (kCluster > 1 ? cluster_rank() : 0) * kColumns;", "return 0;"),
+    ("nothing is cleared behind the keys", "        if (left < kKeys) clear_tail(left);\n", ""),
+    ("a row too few is cleared", "+ keys * kBoxRowBytes;", "+ (keys + 1) * kBoxRowBytes;"),
+    ("no fence behind the clearing", "          store_128(to + 16 * v, Bits128{{0, 0, 0, 0}});\n      }\n      fence_async();", "          store_128(to + 16 * v, Bits128{{0, 0, 0, 0}});\n      }"),
+    ("no barrier behind the clearing", "      fence_async();\n      block_barrier();\n    }\n\n    // Of the tile's keys", "      fence_async();\n    }\n\n    // Of the tile's keys"),
+    ("no fence before the scores", "      begin_products();\n      ELBEAM_UNROLL\n      for (int b = 0;", "      ELBEAM_UNROLL\n      for (int b = 0;"),
+    ("scores are not waited for", "      wait_products<0>();\n      changed_by_products(scores);", "      changed_by_products(scores);"),
+    ("scores are added to what was there", "b + k > 0);", "b + k >= 0);"),
+    ("wrong offset of the next box", "keys + (b * kBoxBytes + k * 32) / 16,", "keys + (b * kBoxBytes / 2 + k * 32) / 16,"),
+    ("wrong offset along k", "keys + (b * kBoxBytes + k * 32) / 16,", "keys + (b * kBoxBytes + k * 16) / 16,"),
+    ("the first rows for both warpgroups", "kQueryPlace + group_index() * kShare * kBoxRowBytes,", "kQueryPlace,"),
+    ("the other block's scores are overwritten before it has read them", "      cluster_wait();  // it has read what was here\n", ""),
+    ("the other block's scores are not waited for", "      cluster_arrive();\n      cluster_wait();\n      ELBEAM_UNROLL", "      cluster_arrive();\n      ELBEAM_UNROLL"),
+    ("no arrival behind the reading of the other's scores", "scores[4 * v + i] += four[i];\n      }\n      cluster_arrive();", "scores[4 * v + i] += four[i];\n      }"),
+    ("scores are not added to the other block's", "scores[4 * v + i] += four[i];", "scores[4 * v + i] = four[i];"),
+    ("keys behind the last have weights", "if (key + i / 2 % 2 * 8 >= keys) scores[i]", "if (key + i / 2 % 2 * 8 > keys) scores[i]"),
+    ("the maximum of half of a warp's keys", "rows_max(fmaxf(scores[4 * g + c], scores[4 * g + 2 + c]))", "rows_max(scores[4 * g + c])"),
+    ("maxima are read before they are there", "      block_barrier();\n      ELBEAM_UNROLL\n      for (int g = 0; g < kGroups; ++g) weigh_group", "      ELBEAM_UNROLL\n      for (int g = 0; g < kGroups; ++g) weigh_group"),
+    ("no fence between weights and products", "weigh_group(scores, g);\n      fence_async();", "weigh_group(scores, g);"),
+    ("no barrier between weights and products", "weigh_group(scores, g);\n      fence_async();\n      block_barrier();", "weigh_group(scores, g);\n      fence_async();"),
+    ("a warp's own maximum", "for (int w = 0; w < 4; ++w) best = fmaxf(best, maxima(w)[row]);", "best = fmaxf(best, maxima(warp_of_group())[row]);"),
+    ("the total is not corrected", "        total[g][c] *= correction;\n", ""),
+    ("sums are not corrected", "      correct();\n", ""),
+    ("corrections of other rows", "factors[i / 4 * 2 + i % 2];", "factors[i / 4 * 2];"),
+    ("weights lie in the wrong group of rows", "(group_index() * kGroups + g) * kWeightGroupBytes +", "(group_index() + g) * kWeightGroupBytes +"),
+    ("the layout of the weights the wrong way round", "plain_layout(kWeightGroupBytes, kWeightBytes)", "plain_layout(kWeightBytes, kWeightGroupBytes)"),
+    ("wrong offset of the weights", "weights + k * 2 * kWeightBytes / 16,", "weights + k * kWeightBytes / 16,"),
+    ("wrong offset of the values", "(m * kBoxBytes + k * 16 * kBoxRowBytes) / 16", "(m * kBoxBytes + k * 8 * kBoxRowBytes) / 16"),
+    ("values are not transposed", "multiply_tiles<T, kRows, true, true>(", "multiply_tiles<T, kRows, false, true>("),
+    ("results are not committed", "weights + k * 2 * kWeightBytes / 16, true);\n      }\n      commit_products();", "weights + k * 2 * kWeightBytes / 16, true);\n      }"),
+    ("results are not waited for", "      wait_products<0>();\n      ELBEAM_UNROLL\n      for (int m = 0; m < kTiles; ++m) changed", "      ELBEAM_UNROLL\n      for (int m = 0; m < kTiles; ++m) changed"),
+    ("the columns of the first warpgroup for both", "+ group_index() * kTiles * kBoxBytes, kBoxLayout", ", kBoxLayout"),
+    ("totals are read before they are there", "      block_barrier();\n      if (range.parts > 1) put_stats", "      if (range.parts > 1) put_stats"),
+    ("queries are overwritten while others read", "      block_barrier();  // totals and queries are no longer read\n", ""),
+    ("rows that do not exist are written", "if (row < rows) put_row", "if (row <= rows) put_row"),
+    ("a warp's total for the whole", "return maxima(0)[row] + maxima(1)[row] + maxima(2)[row] + maxima(3)[row];", "return 4.0F * maxima(0)[row];"),
+    ("parts are merged by powers of two", "maximum[g][c] / kLog2E;", "maximum[g][c];"),
+    ("every part is the first", "(range.part * args.partial_rows + row) * args.width + c] = sum", "row * args.width + c] = sum"),
+    ("columns behind the row are written", "if (c >= args.width) continue;\n          const float sum", "const float sum"),
+    ("a block leaves while the other reads", "    if constexpr (kCluster > 1) cluster_wait();  // the other block has read its scores\n", ""),
+]  # fmt: skip
+
 
 def _entries(file, edits, tests, part="float"):
     return [Mutant(file, what, old, new, tests, part) for what, old, new in edits]
@@ -207,4 +262,5 @@ MUTANTS = [
     *_entries("vocabulary.hpp", _LOG_PROB, "LogProb*"),
     *_entries("top_list.hpp", _TOP_LIST, VOCABULARY),
     *_entries("beam.hpp", _BEAM, SEARCH, "search"),
+    *_entries("warpgroup_attention.hpp", _WARPGROUP, WARPGROUP, "half"),
 ]

@@ -1,6 +1,6 @@
 #include "base/check.hpp"
 #include "device/trace/tracer.hpp"
-#include "kernels/emulated/machine.hpp"
+#include "kernels/emulated/async.hpp"
 
 #include <dlfcn.h>
 
@@ -11,7 +11,7 @@ namespace elbeam::kernels::emulated {
 namespace {
 
 std::int32_t block_number() {
-  return machine.block[0] +
+  return block_x() +
          machine.shape.grid[0] * (machine.block[1] + machine.shape.grid[1] * machine.block[2]);
 }
 
@@ -25,6 +25,8 @@ const char* name_of(Fault fault) {
       return "race of blocks";
     case Fault::kInFlight:
       return "use of bytes that are being copied";
+    case Fault::kUnfenced:
+      return "asynchronous use of bytes without a fence";
     case Fault::kUninitialised:
       return "read of shared memory that was not written";
     case Fault::kGuard:
@@ -75,11 +77,7 @@ std::string to_text(const Reports& reports) {
 }
 
 void RaceDetector::beside_array(const TracedAccess& access) {
-  Event now;
-  now.thread = static_cast<std::int16_t>(machine.current->index);
-  now.block = block_number();
-  now.where = access.where;
-  report(Fault::kGuard, access, Event{}, now);
+  report(Fault::kGuard, access, Event{}, event_now(access));
 }
 
 void RaceDetector::clear() {
@@ -90,8 +88,37 @@ void RaceDetector::clear() {
 
 // Only barriers order what threads do: CUDA's shuffles and votes are no fences.
 bool RaceDetector::ordered(const Event& before, const Event& now) {
-  if (before.thread == now.thread || before.barriers != now.barriers) return true;
+  // What arrives by a bulk copy is seen by who has waited for it, its own thread or not.
+  if (before.barrier >= 0 && has_waited(now.thread, before.barrier, before.phase)) return true;
+  if (before.thread == now.thread && before.barrier < 0) return true;
+  if (now.cluster_waits > before.cluster_arrivals) return true;
+  if (before.rank != now.rank) return false;
+  if (before.barriers != now.barriers) return true;
   return before.thread / 32 == now.thread / 32 && before.warp_barriers != now.warp_barriers;
+}
+
+// Of blocks that no barrier ever orders.
+bool RaceDetector::apart(const Event& before, const Event& now) {
+  return before.block != now.block && before.block - before.rank != now.block - now.rank;
+}
+
+RaceDetector::Event RaceDetector::event_now(const TracedAccess& access) {
+  const Fiber& fiber = *machine.current;
+  Event now;
+  now.thread = static_cast<std::int16_t>(fiber.index);
+  now.writes = access.writes;
+  now.async = access.async;
+  now.rank = static_cast<std::int16_t>(fiber.rank);
+  now.block = block_number();
+  now.barriers =
+      static_cast<std::uint32_t>(machine.blocks[static_cast<std::size_t>(fiber.rank)].barriers);
+  now.warp_barriers = static_cast<std::uint32_t>(
+      machine.warps[static_cast<std::size_t>(fiber.index / 32)].barriers);
+  now.cluster_arrivals = fiber.cluster_arrivals;
+  now.cluster_waits = fiber.cluster_waits;
+  now.fences = fiber.proxy_fences;
+  now.where = access.where;
+  return now;
 }
 
 std::vector<RaceDetector::Cell>& RaceDetector::cells_of(const TracedAccess& access) {
@@ -102,14 +129,8 @@ std::vector<RaceDetector::Cell>& RaceDetector::cells_of(const TracedAccess& acce
 }
 
 void RaceDetector::visit(const TracedAccess& access, Visit how) {
-  const Warp& warp = machine.warps[static_cast<std::size_t>(machine.current->index / 32)];
-  const Event now{static_cast<std::int16_t>(machine.current->index),
-                  access.writes,
-                  how == Visit::kStart,
-                  block_number(),
-                  static_cast<std::uint32_t>(machine.barriers),
-                  static_cast<std::uint32_t>(warp.barriers),
-                  access.where};
+  Event now = event_now(access);
+  now.in_flight = how == Visit::kStart;
   std::vector<Cell>& cells = cells_of(access);
   const std::uint64_t life = access.space == Space::kShared ? block_count_ : launch_;
   const std::uintptr_t first = (access.begin - access.array_begin) / kCellBytes;
@@ -134,12 +155,16 @@ void RaceDetector::visit_cell(Cell& cell, const TracedAccess& access, Visit how,
     return;
   }
   const bool written = cell.write.thread >= 0;
-  if (written && cell.write.block != now.block) {
+  if (written && apart(cell.write, now)) {
     report(Fault::kBlocks, access, cell.write, now);
   } else if (written && cell.write.in_flight) {
     report(Fault::kInFlight, access, cell.write, now);
   } else if (written && !ordered(cell.write, now)) {
     report(Fault::kThreads, access, cell.write, now);
+  } else if (written && access.async && access.space == Space::kShared && !cell.write.async &&
+             machine.fibers[static_cast<std::size_t>(cell.write.thread)].proxy_fences ==
+                 cell.write.fences) {
+    report(Fault::kUnfenced, access, cell.write, now);
   }
   if (!access.writes) {
     if (!written && access.space == Space::kShared)
@@ -148,15 +173,29 @@ void RaceDetector::visit_cell(Cell& cell, const TracedAccess& access, Visit how,
     return;
   }
   for (const Event& reader : cell.readers) {
-    if (reader.thread >= 0 && reader.block != now.block)
-      report(Fault::kBlocks, access, reader, now);
+    if (reader.thread >= 0 && apart(reader, now)) report(Fault::kBlocks, access, reader, now);
   }
   for (const Event& read : cell.reads) {
-    if (read.thread >= 0 && read.block == now.block && !ordered(read, now))
+    if (read.thread >= 0 && !apart(read, now) && !ordered(read, now))
       report(Fault::kThreads, access, read, now);
   }
   cell.write = now;
   cell.reads[0] = cell.reads[1] = Event{};
+}
+
+void RaceDetector::bulk_arrives(const TracedAccess& access, int barrier, std::uint64_t phase) {
+  std::vector<Cell>& cells = cells_of(access);
+  const std::uintptr_t first = (access.begin - access.array_begin) / kCellBytes;
+  for (std::uintptr_t place = first; place < first + access.bytes / kCellBytes; ++place) {
+    Event& write = cells[place].write;
+    if (!write.in_flight) continue;  // overwritten, which has been reported
+    // As if written now by this thread, which waits for it.
+    void* const where = write.where;
+    write = event_now(access);
+    write.where = where;
+    write.barrier = static_cast<std::int16_t>(barrier);
+    write.phase = static_cast<std::uint32_t>(phase);
+  }
 }
 
 void RaceDetector::note_read(Cell& cell, const Event& now) {

@@ -19,6 +19,15 @@ void Tracer::start() {
   machine.trace.copy_arrives = [](void* to, const void* from) {
     instance().copy_arrives(to, from);
   };
+  machine.trace.bulk_starts = [](void* to, const void* from, void* where) {
+    instance().bulk_starts(to, from, where);
+  };
+  machine.trace.bulk_arrives = [](void* to, const void*, int barrier, std::uint64_t phase) {
+    instance().bulk_arrives(to, barrier, phase);
+  };
+  machine.trace.product_reads = [](const void* from, void* where) {
+    instance().product_reads(from, where);
+  };
 }
 
 void Tracer::stop() {
@@ -44,7 +53,9 @@ void Tracer::end_block() {
 
 bool Tracer::locate(TracedAccess& access) {
   const auto shared = reinterpret_cast<std::uintptr_t>(machine.shared);
-  const auto shared_bytes = static_cast<std::size_t>(machine.shape.shared_bytes);
+  const std::size_t shared_bytes =
+      machine.shared_stride * static_cast<std::size_t>(machine.shape.cluster - 1) +
+      static_cast<std::size_t>(machine.shape.shared_bytes);
   if (access.begin - shared < shared_bytes) {
     access.space = Space::kShared;
     access.array_begin = shared;
@@ -111,6 +122,43 @@ void Tracer::copy_arrives(void* to, const void* from) {
   target.bytes = 16;
   target.writes = true;
   if (locate(target)) races.copy_arrives(target);
+}
+
+TracedAccess Tracer::asynchronous(const void* address, bool writes, void* where) {
+  TracedAccess access;
+  access.begin = reinterpret_cast<std::uintptr_t>(address);
+  access.bytes = 16;
+  access.writes = writes;
+  access.async = true;
+  access.where = where;
+  return access;
+}
+
+void Tracer::bulk_starts(void* to, const void* from, void* where) {
+  if (from != nullptr) {
+    TracedAccess source = asynchronous(from, false, where);
+    if (locate(source)) {
+      ++accesses;
+      if (guard_bytes > 0 &&
+          (source.begin < source.array_begin + guard_bytes ||
+           source.begin + source.bytes > source.array_begin + source.array_bytes - guard_bytes))
+        races.beside_array(source);
+      if (detect_races) races.access(source);
+      if (measure_traffic) traffic.bulk_reads(source);
+    }
+  }
+  TracedAccess target = asynchronous(to, true, static_cast<char*>(where) + 1);
+  if (detect_races && locate(target)) races.copy_starts(target);
+}
+
+void Tracer::bulk_arrives(void* to, int barrier, std::uint64_t phase) {
+  TracedAccess target = asynchronous(to, true, nullptr);
+  if (detect_races && locate(target)) races.bulk_arrives(target, barrier, phase);
+}
+
+void Tracer::product_reads(const void* from, void* where) {
+  TracedAccess source = asynchronous(from, false, where);
+  if (detect_races && locate(source)) races.access(source);
 }
 
 }  // namespace elbeam::kernels::emulated

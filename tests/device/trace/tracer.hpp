@@ -28,6 +28,7 @@ struct TracedAccess {
   std::size_t bytes = 0;
   Space space = Space::kShared;
   bool writes = false;
+  bool async = false;              // by a bulk copy or a warpgroup's product
   void* where = nullptr;           // behind the instruction
   std::uintptr_t array_begin = 0;  // of the allocation, or of shared memory
   std::size_t array_bytes = 0;
@@ -38,6 +39,7 @@ enum class Fault : std::uint8_t {
   kThreads,        // another thread of the block has used the bytes, and nothing orders the two
   kBlocks,         // another block has
   kInFlight,       // the bytes are still being copied
+  kUnfenced,       // an asynchronous use of what was written without a fence for it
   kUninitialised,  // shared memory that nothing has been written to
   kGuard,          // the guard bands of DeviceArray
 };
@@ -68,6 +70,8 @@ class RaceDetector {
   // Bytes that arrive at some time between the two.
   void copy_starts(const TracedAccess& to) { visit(to, Visit::kStart); }
   void copy_arrives(const TracedAccess& to) { visit(to, Visit::kArrival); }
+  // In that phase of a barrier, which other threads may wait for as well.
+  void bulk_arrives(const TracedAccess& to, int barrier, std::uint64_t phase);
   void beside_array(const TracedAccess& access);
   void clear();
   const Reports& reports() const { return reports_; }
@@ -78,9 +82,16 @@ class RaceDetector {
     std::int16_t thread = -1;
     bool writes = false;
     bool in_flight = false;
-    std::int32_t block = -1;  // number of the block in the grid
+    bool async = false;
+    std::int16_t rank = 0;      // of the block in its cluster
+    std::int16_t barrier = -1;  // in whose phase the bytes have arrived
+    std::int32_t block = -1;    // number of the block in the grid
     std::uint32_t barriers = 0;
     std::uint32_t warp_barriers = 0;
+    std::uint32_t cluster_arrivals = 0;
+    std::uint32_t cluster_waits = 0;
+    std::uint32_t fences = 0;
+    std::uint32_t phase = 0;
     void* where = nullptr;
   };
   // Two bytes of memory; kernels store nothing smaller. Of the reads since the last write, those
@@ -99,7 +110,9 @@ class RaceDetector {
   void note_read(Cell& cell, const Event& now);
   void report(Fault fault, const TracedAccess& access, const Event& before, const Event& now);
   std::vector<Cell>& cells_of(const TracedAccess& access);
+  static Event event_now(const TracedAccess& access);
   static bool ordered(const Event& before, const Event& now);
+  static bool apart(const Event& before, const Event& now);
 
   std::uint64_t launch_ = 0;
   std::uint64_t block_count_ = 0;
@@ -139,6 +152,8 @@ class TrafficMeter {
 
   void begin_launch(const char* kernel);
   void access(const TracedAccess& access);
+  // 16 bytes of a bulk copy.
+  void bulk_reads(const TracedAccess& access);
   // After this, all accesses so far are counted.
   void finish_block();
   // Bytes that something else than a traced kernel moves: the products.
@@ -171,6 +186,8 @@ class TrafficMeter {
   void count_banks(const Request& request, Traffic& traffic) const;
   void move_sector(std::uintptr_t sector, bool writes, Traffic& traffic);
   void finish(Pending& warp);
+  void count_sectors(const std::vector<std::uintptr_t>& addresses, const TracedAccess& first,
+                     Traffic& traffic);
   Key key_of(std::uintptr_t array, Space space, bool writes) const;
 
   std::string kernel_;
@@ -179,6 +196,7 @@ class TrafficMeter {
   std::map<std::uintptr_t, std::pair<std::uintptr_t, std::string>> names_;  // begin: end, name
   std::vector<Pending> warps_;
   std::unordered_set<std::uintptr_t> touched_[2];  // sectors of this launch: read, written
+  std::uintptr_t bulk_end_ = 0;                    // of the vector that a bulk copy has read last
   std::size_t cache_sectors_ = 0;
   std::list<std::uintptr_t> ages_;  // the most recently used first
   std::unordered_map<std::uintptr_t, Line> cache_;
@@ -203,6 +221,9 @@ class Tracer {
   void access(const void* address, std::size_t bytes, bool writes, void* where);
   void copy_starts(void* to, const void* from, void* where);
   void copy_arrives(void* to, const void* from);
+  void bulk_starts(void* to, const void* from, void* where);
+  void bulk_arrives(void* to, int barrier, std::uint64_t phase);
+  void product_reads(const void* from, void* where);
   void begin_launch();
   void begin_block();
   void end_block();
@@ -210,6 +231,8 @@ class Tracer {
  private:
   // False for what is neither shared nor the device's memory: stacks, arguments, the machine.
   bool locate(TracedAccess& access);
+  // Of 16 bytes by an asynchronous operation.
+  static TracedAccess asynchronous(const void* address, bool writes, void* where);
   bool in_block_ = false;
   std::uintptr_t last_begin_ = 0;  // the allocation that was found last
   std::size_t last_bytes_ = 0;

@@ -60,7 +60,8 @@ void TrafficMeter::access(const TracedAccess& access) {
   const std::size_t number = static_cast<std::size_t>(thread / 32);
   if (warps_.size() <= number) warps_.resize(number + 1);
   Pending& warp = warps_[number];
-  const std::uint64_t epoch[2] = {machine.barriers, machine.warps[number].operations};
+  const Block& block = machine.blocks[static_cast<std::size_t>(machine.current->rank)];
+  const std::uint64_t epoch[2] = {block.barriers, machine.warps[number].operations};
   if (!std::equal(epoch, epoch + 2, warp.epoch)) {
     finish(warp);
     std::copy(epoch, epoch + 2, warp.epoch);
@@ -94,16 +95,34 @@ void TrafficMeter::count(const Request& request) {
   if (first.space == Space::kShared) {
     count_banks(request, traffic);
   } else {
-    std::vector<std::uintptr_t> sectors;
-    for (const std::uintptr_t address : addresses) {
-      for (std::uintptr_t s = address / kSector; s <= (address + first.bytes - 1) / kSector; ++s)
-        sectors.push_back(s);
-    }
-    sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
-    for (const std::uintptr_t sector : sectors) move_sector(sector, first.writes, traffic);
+    count_sectors(addresses, first, traffic);
   }
   traffic_[key_of(first.begin, first.space, first.writes)] += traffic;
   sites_[{kernel_, first.where, first.writes}] += traffic;
+}
+
+void TrafficMeter::count_sectors(const std::vector<std::uintptr_t>& addresses,
+                                 const TracedAccess& first, Traffic& traffic) {
+  std::vector<std::uintptr_t> sectors;
+  for (const std::uintptr_t address : addresses) {
+    for (std::uintptr_t s = address / kSector; s <= (address + first.bytes - 1) / kSector; ++s)
+      sectors.push_back(s);
+  }
+  sectors.erase(std::unique(sectors.begin(), sectors.end()), sectors.end());
+  for (const std::uintptr_t sector : sectors) move_sector(sector, first.writes, traffic);
+}
+
+// A row of a box is one request: its vectors come one after another.
+void TrafficMeter::bulk_reads(const TracedAccess& access) {
+  const bool goes_on = access.begin == bulk_end_;
+  bulk_end_ = access.begin + access.bytes;
+  Traffic traffic;
+  traffic.requests = goes_on ? 0 : 1;
+  traffic.used_bytes = static_cast<std::int64_t>(access.bytes);
+  const std::uintptr_t sector = access.begin / kSector;
+  if (!goes_on || (access.begin - 1) / kSector != sector) move_sector(sector, false, traffic);
+  traffic_[key_of(access.begin, Space::kGlobal, false)] += traffic;
+  sites_[{kernel_, access.where, false}] += traffic;
 }
 
 // Accesses of 16 bytes take a quarter of a warp at a time, of 8 bytes a half.
