@@ -80,9 +80,9 @@ void product_kernel(const void* data) {
   for (int i = 0; i < kN / 2; ++i) sums[i] = args.sums[thread_index() * kN / 2 + i];
   begin_products();
   // The second 16 of k: 32 bytes on along the rows, or 16 rows on.
-  multiply_tiles<T, kN, kTransposed, kTransposed>(sums, a, b, true);
+  multiply_tiles<T, kN, kTransposed, kTransposed>(sums, a, b);
   multiply_tiles<T, kN, kTransposed, kTransposed>(sums, a + (kTransposed ? 2048 : 32) / 16,
-                                                  b + (kTransposed ? 256 : 32) / 16, true);
+                                                  b + (kTransposed ? 256 : 32) / 16);
   commit_products();
   const float early = sums[0];
   wait_products<0>();
@@ -136,26 +136,26 @@ TEST(Warpgroup, ProductsByTheDocumentedLayout) {
 
 void unfenced_product(const void*) {
   float sums[4] = {};
-  multiply_tiles<Half, 8, false, false>(sums, kBoxLayout.bits, kBoxLayout.bits, false);
+  multiply_tiles<Half, 8, false, false>(sums, kBoxLayout.bits, kBoxLayout.bits);
 }
 void unfinished_product(const void*) {
   float sums[4] = {};
   begin_products();
-  multiply_tiles<Half, 8, false, false>(sums, kBoxLayout.bits, kBoxLayout.bits, false);
+  multiply_tiles<Half, 8, false, false>(sums, kBoxLayout.bits, kBoxLayout.bits);
   wait_products<0>();
 }
 void different_products(const void*) {
   float sums[4] = {};
   begin_products();
   const std::uint64_t a = describe(warp_index() == 2 ? 1024 : 0, plain_layout(128, 128));
-  multiply_tiles<Half, 8, false, false>(sums, a, plain_layout(128, 128).bits, false);
+  multiply_tiles<Half, 8, false, false>(sums, a, plain_layout(128, 128).bits);
   commit_products();
   wait_products<0>();
 }
 void product_beyond(const void*) {
   float sums[4] = {};
   begin_products();
-  multiply_tiles<Half, 8, false, false>(sums, kBoxLayout.bits, kBoxLayout.bits, false);
+  multiply_tiles<Half, 8, false, false>(sums, kBoxLayout.bits, kBoxLayout.bits);
   commit_products();
   wait_products<0>();
 }

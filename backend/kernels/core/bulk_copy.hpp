@@ -110,13 +110,26 @@ ELBEAM_DEVICE void store_to_peer(void* own, const Bits128& bits) {
 using emulated::cluster_arrive;
 using emulated::cluster_rank;
 using emulated::cluster_wait;
-using emulated::expect_bytes;
 using emulated::fence_async;
-using emulated::start_bulk_barrier;
-using emulated::wait_bulk;
 
 inline unsigned shared_address(const void* place) {
   return static_cast<unsigned>(static_cast<const unsigned char*>(place) - shared_memory());
+}
+// That a barrier was started is written where it lies: its users have to be ordered behind it.
+inline void start_bulk_barrier(void* barrier, int arrivals) {
+  *static_cast<volatile std::uint64_t*>(barrier) = 1;
+  emulated::start_bulk_barrier(barrier, arrivals);
+}
+inline void use_barrier(const void* barrier) {
+  static_cast<void>(*static_cast<const volatile std::uint64_t*>(barrier));
+}
+inline void expect_bytes(void* barrier, int bytes) {
+  use_barrier(barrier);
+  emulated::expect_bytes(barrier, bytes);
+}
+inline void wait_bulk(void* barrier, int parity) {
+  use_barrier(barrier);
+  emulated::wait_bulk(barrier, parity);
 }
 inline void copy_box(void* to_shared, const TileMap& map, int column, int row, void* barrier) {
   TileMapSource source;

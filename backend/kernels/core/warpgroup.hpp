@@ -59,20 +59,17 @@ ELBEAM_DEVICE void wait_products() {
 #define ELBEAM_8(i) ELBEAM_4(i), ELBEAM_4(i + 4)
 #define ELBEAM_16(i) ELBEAM_8(i), ELBEAM_8(i + 8)
 #define ELBEAM_32(i) ELBEAM_16(i), ELBEAM_16(i + 16)
-#define ELBEAM_OPERANDS \
-  "l"(a), "l"(b), "r"(add), "n"(kTransposedA ? 1 : 0), "n"(kTransposedB ? 1 : 0)
+#define ELBEAM_OPERANDS "l"(a), "l"(b), "n"(1), "n"(kTransposedA ? 1 : 0), "n"(kTransposedB ? 1 : 0)
 #define ELBEAM_N8 "%0,%1,%2,%3"
 #define ELBEAM_N16 ELBEAM_N8 ",%4,%5,%6,%7"
 #define ELBEAM_N32 ELBEAM_N16 ",%8,%9,%10,%11,%12,%13,%14,%15"
 #define ELBEAM_N64 ELBEAM_N32 ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 
-// sums = (accumulate ? sums : 0) + A B, of 64x16 and 16xkColumns numbers; transposed ones lie with
+// sums += A B, of 64x16 and 16xkColumns numbers; transposed ones lie with
 // M or N along the rows of memory.
 template <typename T, int kColumns, bool kTransposedA, bool kTransposedB>
-ELBEAM_DEVICE void multiply_tiles(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b,
-                                  bool accumulate) {
+ELBEAM_DEVICE void multiply_tiles(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b) {
 #if defined(ELBEAM_WARPGROUPS)
-  const int add = accumulate ? 1 : 0;
   static_assert(kColumns == 8 || kColumns == 16 || kColumns == 32 || kColumns == 64);
 #define ELBEAM_TYPED(type)                                                               \
   if constexpr (kColumns == 8) {                                                         \
@@ -131,15 +128,13 @@ float number_of_bits(std::uint16_t bits) {
   return to_float(T{bits});
 }
 template <typename T, int kColumns, bool kTransposedA, bool kTransposedB>
-void multiply_tiles(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b,
-                    bool accumulate) {
+void multiply_tiles(float (&sums)[kColumns / 2], std::uint64_t a, std::uint64_t b) {
   emulated::TileProduct product;
   product.a = a;
   product.b = b;
   product.columns = kColumns;
   product.transposed_a = kTransposedA;
   product.transposed_b = kTransposedB;
-  product.accumulate = accumulate;
   product.number = number_of_bits<T>;
   product.sums = sums;
   emulated::start_product(product);

@@ -229,8 +229,7 @@ struct WarpgroupAttention {
         ELBEAM_UNROLL
         for (int k = 0; k < kBoxColumns / 16; ++k)
           multiply_tiles<T, kShare, false, false>(scores, keys + (b * kBoxBytes + k * 32) / 16,
-                                                  queries + (b * kQueryBoxBytes + k * 32) / 16,
-                                                  b + k > 0);
+                                                  queries + (b * kQueryBoxBytes + k * 32) / 16);
       }
       commit_products();
       wait_products<0>();
@@ -365,7 +364,7 @@ struct WarpgroupAttention {
         for (int k = 0; k < kKeys / 16; ++k)
           multiply_tiles<T, kRows, true, true>(
               sums[m], values + (m * kBoxBytes + k * 16 * kBoxRowBytes) / 16,
-              weights + k * 2 * kWeightBytes / 16, true);
+              weights + k * 2 * kWeightBytes / 16);
       }
       commit_products();
       wait_products<0>();

@@ -48,13 +48,12 @@ struct TileProduct {
   int columns = 8;            // N
   bool transposed_a = false;  // stored with M, not K, along the rows
   bool transposed_b = false;
-  bool accumulate = true;
   float (*number)(std::uint16_t bits) = nullptr;
   float* sums = nullptr;  // columns / 2 of them
   bool operator==(const TileProduct& other) const {
     return a == other.a && b == other.b && columns == other.columns &&
            transposed_a == other.transposed_a && transposed_b == other.transposed_b &&
-           accumulate == other.accumulate && number == other.number;
+           number == other.number;
   }
 };
 void start_product(const TileProduct& product);

@@ -132,8 +132,7 @@ void execute(std::size_t first_thread, std::size_t which) {
       const int lane = static_cast<int>(t % 32);
       const int m = static_cast<int>(t / 32) * 16 + lane / 4 + i / 2 % 2 * 8;
       const int column = i / 4 * 8 + lane % 4 * 2 + i % 2;
-      float& sum = mine.sums[i];
-      sum = (product.accumulate ? sum : 0.0F) + c[static_cast<std::size_t>(m * n + column)];
+      mine.sums[i] += c[static_cast<std::size_t>(m * n + column)];
     }
   }
 }

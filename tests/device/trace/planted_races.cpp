@@ -164,10 +164,10 @@ void use_everything(const void* args, Mistake mistake) {
     if (mistake != Mistake::kCopyWithoutWait || thread_index() == 0)
       wait_bulk(shared_memory() + kBarrierPlace, 0);
   }
-  float sums[4];
+  float sums[4] = {};
   const std::uint64_t matrix = describe(shared_address(shared_memory()), plain_layout(256, 128));
   begin_products();
-  multiply_tiles<Half, 8, false, false>(sums, matrix, matrix, false);
+  multiply_tiles<Half, 8, false, false>(sums, matrix, matrix);
   commit_products();
   if (mistake == Mistake::kCopyOverProduct) {
     block_barrier();
