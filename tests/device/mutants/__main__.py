@@ -31,9 +31,10 @@ SECONDS = 240
 REASONS = [
     ("race", r"race of (threads|blocks)"),
     ("copy under way", r"bytes that are being copied"),
+    ("no fence", r"bytes without a fence"),
     ("unwritten shared memory", r"shared memory that was not written"),
     ("beside an array", r"access beside an array|written (before|behind) the array"),
-    ("machine stopped", r"emulated device: (deadlock|lanes meet|misaligned|warp operation)"),
+    ("machine stopped", r"emulated device: (deadlock|lanes meet|misaligned|warp operation|an? |threads of a|the shared memory)"),
     ("wrong result", r"Failure"),
 ]
 

@@ -32,6 +32,7 @@ struct StepShape {
   bool prompts = false;       // that are read before the first step
   Kind self_kind = Kind::kEl;
   Kind cross_kind = Kind::kEl;
+  int like = 80;  // whose kernels are taken
 
   std::int64_t rows() const { return sentences * beam; }
   std::int64_t hidden_bytes() const { return sentences * source * dim * kBytes; }
@@ -45,6 +46,8 @@ struct StepShape {
 // The emulated device, with products counted and arrays named by what they are for.
 class MeteredDevice : public Device {
  public:
+  explicit MeteredDevice(int like) : device_(make_emulated_device(like)) {}
+
   std::string purpose = "activations";
   std::int64_t allocated(const std::string& name) const { return bytes_.at(name); }
 
@@ -104,7 +107,7 @@ class MeteredDevice : public Device {
   void* stream() const override { return nullptr; }
 
  private:
-  std::shared_ptr<Device> device_ = make_emulated_device();
+  std::shared_ptr<Device> device_;
   std::map<std::string, std::int64_t> bytes_;
 };
 
@@ -159,7 +162,7 @@ class WeightsMaker {
 };
 
 struct MeteredModel {
-  explicit MeteredModel(const StepShape& shape) {
+  explicit MeteredModel(const StepShape& shape) : device(shape.like) {
     Tracer::instance().traffic.clear();
     device.purpose = "weights";
     WeightsMaker maker(device);

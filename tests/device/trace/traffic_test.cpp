@@ -1,5 +1,6 @@
 // How many bytes a decode step moves, and how well: EL-attention over fp16, scaled down from
 // BART-large with 320 sentences. The tables of docs/gpu.md are what this prints.
+#include "device/device_search.hpp"
 #include "device/trace/metered_step.hpp"
 
 #include <iomanip>
@@ -42,6 +43,9 @@ void print_table() {
 // tokens, 671 MB.
 std::int64_t scaled_cache(const StepShape& shape) { return shape.hidden_bytes() * 3 / 40; }
 
+const std::set<std::string> kSearchKernels = {"ban_repeated_ngrams", "beam_step", "compact",
+                                              "advance"};
+
 double ratio(std::int64_t found, std::int64_t wanted) {
   return static_cast<double>(found) / static_cast<double>(wanted);
 }
@@ -62,6 +66,70 @@ TEST(Traffic, StepReadsWhatItNeedsOnce) {
   EXPECT_NEAR(ratio(self, shape.self_floor()), 1.0, 0.1);
   EXPECT_NEAR(ratio(weights, step.weight_bytes()), 1.0, 0.1);
   EXPECT_NEAR(ratio(cross + self + weights, floor), 1.0, 0.1);
+}
+
+// One block has all rows of a sentence: the hidden states are asked for once. Of the last tile only
+// the keys are read, and up to 7 of the next sentence.
+TEST(Traffic, KernelsOfSm90AskOnce) {
+  StepShape shape;
+  shape.sentences = 4;
+  shape.source = 136;
+  shape.layers = 1;
+  shape.like = 90;
+  MeteredStep step(shape);
+  step.launch(0);
+  const Traffic hidden = total("hidden states", false);
+  EXPECT_EQ(hidden.moved_bytes, shape.cross_floor());
+  EXPECT_EQ(hidden.used_bytes, hidden.moved_bytes);
+}
+
+// The search's own kernels read each logit from memory once; the rest of what they move is small.
+TEST(Traffic, SearchReadsLogitsOnce) {
+  StepShape shape;
+  shape.sentences = 8;
+  shape.steps = 6;
+  shape.layers = 1;
+  shape.vocab = 3000;
+  MeteredModel model(shape);
+  search::DecodeRequest request;
+  request.options.no_repeat_ngram_size = 3;
+  SourceBatch batch;
+  batch.sentences.resize(usize(shape.sentences));
+  request.batch = &batch;
+  search::DecodePlan plan;
+  plan.sentences = shape.sentences;
+  plan.beam = shape.beam;
+  plan.max_len = shape.steps - 1;
+  plan.max_lens.assign(usize(shape.sentences), plan.max_len);
+  plan.vocab = shape.vocab;
+  plan.max_rows = shape.rows();
+  DecodeRun<Half> run = model.run(shape, std::vector<std::int64_t>(usize(shape.sentences), 12));
+  SearchStart start = *plan_start(request, plan);
+  Tracer& tracer = Tracer::instance();
+  tracer.traffic.set_cache(64 << 10);  // a third of a step's logits
+  tracer.measure_traffic = true;
+  tracer.start();
+  const bool took = start.take(run.read(start.prompts, 1.0F), request);
+  const auto result = DeviceSearch<Half>(model.device, run, request, plan, start).decode();
+  tracer.stop();
+  tracer.measure_traffic = false;
+  ASSERT_TRUE(took);
+  EXPECT_EQ(ssize(result.sentences.size()), shape.sentences);
+  print_table();
+  Traffic logits;
+  Traffic others;
+  for (const auto& [key, traffic] : tracer.traffic.traffic()) {
+    if (key.array == "shared") continue;
+    if (key.kernel == "vocabulary" && !key.writes) logits += traffic;
+    if (kSearchKernels.contains(key.kernel)) others += traffic;
+  }
+  std::cout << "vocabulary needs " << logits.floor_bytes << ", reads of memory "
+            << logits.memory_bytes << ", asks the cache for " << logits.moved_bytes
+            << "; the other kernels of the search move " << others.moved_bytes << " bytes\n";
+  EXPECT_LE(ratio(logits.memory_bytes, logits.floor_bytes), 1.1);
+  EXPECT_GE(logits.floor_bytes, shape.rows() * shape.vocab * StepShape::kBytes);
+  EXPECT_GT(others.moved_bytes, 0);
+  EXPECT_LE(ratio(others.moved_bytes, logits.floor_bytes), 0.2);
 }
 
 // Without a cache the blocks that share a sentence's rows all count: the meter would see a launch
@@ -96,6 +164,7 @@ struct GeometryCase {
   Kind kind;
   std::int64_t dim;
   std::int64_t heads;
+  int like = 80;
 };
 
 class GeometryTraffic : public testing::TestWithParam<GeometryCase> {};
@@ -111,6 +180,7 @@ TEST_P(GeometryTraffic, NoBankConflictsAndWholeSectors) {
   shape.self_kind = shape.cross_kind = GetParam().kind;
   shape.dim = GetParam().dim;
   shape.heads = GetParam().heads;
+  shape.like = GetParam().like;
   MeteredStep step(shape);
   step.launch(0);
   for (const auto& [key, traffic] : Tracer::instance().traffic.traffic()) {
@@ -132,10 +202,13 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(GeometryCase{Kind::kMha, 64, 2}, GeometryCase{Kind::kMha, 128, 2},
                     GeometryCase{Kind::kEl, 128, 4}, GeometryCase{Kind::kEl, 256, 4},
                     GeometryCase{Kind::kEl, 512, 4}, GeometryCase{Kind::kEl, 768, 4},
-                    GeometryCase{Kind::kEl, 1024, 4}),
+                    GeometryCase{Kind::kEl, 1024, 4}, GeometryCase{Kind::kEl, 256, 4, 90},
+                    GeometryCase{Kind::kEl, 512, 16, 90}, GeometryCase{Kind::kEl, 768, 4, 90},
+                    GeometryCase{Kind::kEl, 1024, 8, 90}),
     [](const testing::TestParamInfo<GeometryCase>& shape) {
       return std::string(shape.param.kind == Kind::kEl ? "el" : "mha") +
-             std::to_string(shape.param.dim / (shape.param.kind == Kind::kEl ? 1 : 2));
+             std::to_string(shape.param.dim / (shape.param.kind == Kind::kEl ? 1 : 2)) +
+             (shape.param.like == 80 ? "" : "_sm_90");
     });
 
 }  // namespace
