@@ -161,9 +161,7 @@ void evaluate(const EvalLmOptions& options) {
   const auto [dictionary_path, dictionary] =
       load_language_model_dictionary(options.data, load.model_path);
   load.target_dictionary_path = dictionary_path;
-  warn_of_rounded_weights(load.dtype, kLogger);
-  fairseq_log(LogLevel::kInfo, kLogger, concat("loading model(s) from ", load.model_path));
-  const Generator generator(load);
+  const Generator generator = open_generator(load, kLogger);
   fairseq_log(
       LogLevel::kInfo, kLogger,
       concat("num. model params: ", text::python_thousands(generator.model_info().parameters)));

@@ -24,6 +24,8 @@ constexpr FlagSpec kElbeamFlags[] = {
     {"--memory-limit", "", FlagKind::kString, Arity::kOne, "", "", "", ""},
     {"--no-shared-sources", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
     {"--json", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--pack-cache", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--pack-cache-dir", "", FlagKind::kString, Arity::kOne, "", "", "", ""},
     {"--quality-sample", "", FlagKind::kInt, Arity::kOne, "", "100", "", ""},
     {"--repetition-penalty", "", FlagKind::kFloat, Arity::kOne, "", "1.0", "", ""},
     {"--resume", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},

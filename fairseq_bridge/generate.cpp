@@ -118,6 +118,8 @@ void write_statistics(const Generator& generator, const GenerateOptions& options
   nlohmann::json json{{"version", version()},
                       {"architecture", model.architecture},
                       {"parameters", model.parameters},
+                      {"pack_caches_read", model.pack_caches_read},
+                      {"pack_caches_written", model.pack_caches_written},
                       {"engine", counters.engine},
                       {"isa", counters.isa},
                       {"cross_attention", counters.cross_attention},

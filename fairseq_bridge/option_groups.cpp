@@ -228,6 +228,10 @@ LoadOptions read_load_options(const ParsedFlags& flags) {
   load.device = flags.text("--device").value();
   load.share_sources = !flags.flag("--no-shared-sources");
   load.vocabulary = read_vocabulary_options(flags);
+  load.pack_cache_folder = flags.text("--pack-cache-dir").value_or("");
+  ELBEAM_CHECK(!flags.given("--pack-cache-dir") || !load.pack_cache_folder.empty(),
+               ErrorCode::kUsage, "--pack-cache-dir: expected a folder, got an empty name");
+  load.pack_cache = flags.flag("--pack-cache") || !load.pack_cache_folder.empty();
   return load;
 }
 

@@ -96,22 +96,25 @@ std::vector<Sentence> collate(const GenerationDataset& dataset,
   return rows;
 }
 
-void warn_of_rounded_weights(DType dtype, std::string_view logger) {
+Generator open_generator(const LoadOptions& load, std::string_view logger) {
   for (const auto& [rounded, name] :
        {std::pair{DType::kFp16, "fp16"}, {DType::kBf16, "bf16"}, {DType::kInt8, "int8"}}) {
-    if (dtype != rounded) continue;
+    if (load.dtype != rounded) continue;
     fairseq_log(LogLevel::kWarning, logger,
                 concat("--dtype ", name,
                        " rounds the weights, and is not lossless: outputs can "
                        "differ from those of fp32"));
   }
+  fairseq_log(LogLevel::kInfo, logger, concat("loading model(s) from ", load.model_path));
+  Generator generator(load);
+  for (const std::string& warning : generator.model_info().warnings)
+    fairseq_log(LogLevel::kWarning, logger, warning);
+  return generator;
 }
 
 Generator load_generator(const Task& task, LoadOptions load, std::string_view logger) {
   task.complete(load);
-  warn_of_rounded_weights(load.dtype, logger);
-  fairseq_log(LogLevel::kInfo, logger, concat("loading model(s) from ", load.model_path));
-  return Generator(load);
+  return open_generator(load, logger);
 }
 
 std::unique_ptr<Task> make_task(const TaskOptions& options) {

@@ -99,10 +99,11 @@ class Task {
   text::Dictionary target_dictionary_;
 };
 
-// Logs that a precision is not lossless; nothing for the others.
-void warn_of_rounded_weights(DType dtype, std::string_view logger);
+// Logs, as Python's `logger`, that a model is loaded, and what there is to warn of: a precision
+// that is not lossless, what ModelInfo::warnings says. Throws Error as Generator.
+Generator open_generator(const LoadOptions& load, std::string_view logger);
 
-// The model of a task; logs, as Python's `logger`, that it is loaded. Throws Error as Generator.
+// The same of a task's model.
 Generator load_generator(const Task& task, LoadOptions load, std::string_view logger);
 
 // Loads the dictionaries and logs their sizes. Throws Error: kUsage for options that the task does

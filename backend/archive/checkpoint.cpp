@@ -1,6 +1,7 @@
 #include "archive/checkpoint.hpp"
 
 #include "archive/checkpoint_data.hpp"
+#include "archive/crc32.hpp"
 #include "archive/json_text.hpp"
 #include "archive/safetensors.hpp"
 #include "base/check.hpp"
@@ -21,7 +22,13 @@ namespace {
 class MappedCheckpoint : public Checkpoint {
  public:
   MappedCheckpoint(MappedFile file, CheckpointData data)
-      : file_(std::move(file)), data_(std::move(data)) {}
+      : file_(std::move(file)), data_(std::move(data)) {
+    const auto& time = file_.status().st_mtim;
+    identity_.bytes = ssize(file_.bytes().size());
+    identity_.modified_seconds = time.tv_sec;
+    identity_.modified_nanoseconds = time.tv_nsec;
+    identity_.summary = data_.summary;
+  }
 
   const std::string& path() const noexcept override { return file_.path(); }
   CheckpointFormat format() const noexcept override { return data_.format; }
@@ -39,10 +46,16 @@ class MappedCheckpoint : public Checkpoint {
       file_.release(part);
     }
   }
+  const FileIdentity& identity() const noexcept override { return identity_; }
+  const struct stat& status() const noexcept override { return file_.status(); }
+  void check_numbers() const override {
+    for (const StoredEntry& entry : data_.unchecked) check_stored(file_, entry);
+  }
 
  private:
   MappedFile file_;
   CheckpointData data_;
+  FileIdentity identity_;
 };
 
 bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
@@ -51,9 +64,9 @@ bool starts_with(std::span<const std::byte> bytes, std::string_view magic) {
 }
 
 // A zip begins with a local header, a legacy file with a pickle; nothing else is a model.
-CheckpointData read(const MappedFile& file) {
+CheckpointData read(const MappedFile& file, DataCheck check) {
   const std::span<const std::byte> bytes = file.bytes();
-  if (starts_with(bytes, "PK")) return read_torch_zip(file);
+  if (starts_with(bytes, "PK")) return read_torch_zip(file, check);
   ELBEAM_CHECK(starts_with(bytes, "\x80"), ErrorCode::kFormat, file.path(),
                ": neither a torch zip file nor a legacy torch file: it begins with ",
                quoted({reinterpret_cast<const char*>(bytes.data()),
@@ -78,6 +91,7 @@ std::unique_ptr<Checkpoint> open_folder(const std::string& path) {
   ELBEAM_CHECK(!file.bytes().empty(), ErrorCode::kFormat, file.path(), ": the file is empty");
   CheckpointData data;
   data.format = CheckpointFormat::kHuggingFace;
+  data.summary = crc32(crc32(0, config.bytes()), safetensors_header(file));
   data.tensors = read_safetensors(file);
   nlohmann::json facts = parse_json(
       {reinterpret_cast<const char*>(config.bytes().data()), config.bytes().size()}, config.path());
@@ -149,13 +163,13 @@ bool TensorView::is_contiguous() const noexcept {
   return true;
 }
 
-std::unique_ptr<Checkpoint> Checkpoint::open(const std::string& path) {
+std::unique_ptr<Checkpoint> Checkpoint::open(const std::string& path, DataCheck check) {
   try {
     std::error_code ignored;  // what cannot be looked at cannot be opened either
     if (std::filesystem::is_directory(path, ignored)) return open_folder(path);
     MappedFile file(path);
     ELBEAM_CHECK(!file.bytes().empty(), ErrorCode::kFormat, path, ": the file is empty");
-    CheckpointData data = read(file);
+    CheckpointData data = read(file, check);
     return std::make_unique<MappedCheckpoint>(std::move(file), std::move(data));
   } catch (const std::bad_alloc&) {
     fail(ErrorCode::kOutOfMemory, path, ": not enough memory to read it");

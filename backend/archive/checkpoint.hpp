@@ -4,6 +4,7 @@
 // `python -m torchscript_models.export` writes, and folders of Hugging Face's transformers.
 #pragma once
 
+#include "archive/data_check.hpp"
 #include "base/mapped_file.hpp"
 
 #include <nlohmann/json_fwd.hpp>
@@ -47,6 +48,17 @@ struct TensorView {
   bool is_contiguous() const noexcept;  // row-major
 };
 
+// What tells a file from others, and from itself before it was changed. Nothing in it comes from
+// the numbers themselves.
+struct FileIdentity {
+  std::int64_t bytes = 0;
+  std::int64_t modified_seconds = 0;  // since 1970
+  std::int64_t modified_nanoseconds = 0;
+  // CRC-32 of what describes the numbers: a zip file's directory, which has a checksum of each
+  // tensor; the pickles of a legacy file; the headers of a folder.
+  std::uint32_t summary = 0;
+};
+
 enum class CheckpointFormat { kFairseqZip, kFairseqLegacy, kElbeamArchive, kHuggingFace };
 
 // Immutable after open(); const access from any thread. Views stay valid while it lives.
@@ -55,7 +67,10 @@ class Checkpoint {
   // path is a file, or a folder with config.json and model.safetensors.
   // Throws Error with the path and the place in the file: kIo, kFormat, kIntegrity (checksum, short
   // record), kLimit, kUnsupported (a global that no fairseq checkpoint needs, for instance).
-  static std::unique_ptr<Checkpoint> open(const std::string& path);
+  // kLater leaves the checksums of the numbers to check_numbers(), which has to be called before
+  // they are used.
+  static std::unique_ptr<Checkpoint> open(const std::string& path,
+                                          DataCheck check = DataCheck::kNow);
   virtual ~Checkpoint() = default;
 
   virtual const std::string& path() const noexcept = 0;
@@ -78,6 +93,13 @@ class Checkpoint {
   // A hint that these bytes are not needed for now: their memory is given back, and they are read
   // from the file again when they are. Bytes outside the mapped file are left alone.
   virtual void release(std::span<const std::byte> part) const noexcept = 0;
+
+  virtual const FileIdentity& identity() const noexcept = 0;
+  // Who may read the file, and whose it is: st_mode and st_uid as it was opened.
+  virtual const struct stat& status() const noexcept = 0;
+  // Throws Error(kIntegrity) where the checksum of a tensor is wrong. Does nothing for a file that
+  // was checked when it was opened, or that has no checksums.
+  virtual void check_numbers() const = 0;
 };
 
 }  // namespace elbeam::archive

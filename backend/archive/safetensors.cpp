@@ -125,11 +125,15 @@ void check_cover(std::vector<Range>& ranges, std::int64_t total, const std::stri
 
 }  // namespace
 
+std::span<const std::byte> safetensors_header(const MappedFile& file) {
+  const std::span<const std::byte> bytes = file.bytes();
+  return bytes.subspan(kLengthBytes, usize(header_length(bytes, file.path())));
+}
+
 TensorMap read_safetensors(const MappedFile& file) {
   const std::string& path = file.path();
   const std::span<const std::byte> bytes = file.bytes();
-  const std::int64_t length = header_length(bytes, path);
-  const auto text = bytes.subspan(kLengthBytes, usize(length));
+  const auto text = safetensors_header(file);
   ELBEAM_CHECK(text.front() == std::byte{'{'}, ErrorCode::kFormat, path,
                ": byte 8: the header does not begin with {");
   const json header =
@@ -137,7 +141,7 @@ TensorMap read_safetensors(const MappedFile& file) {
   ELBEAM_CHECK(header.is_object() && ssize(header.size()) <= limits::kMaxTensors, ErrorCode::kLimit,
                path, ": the header names ", header.size(), " tensors, the limit is ",
                limits::kMaxTensors);
-  const std::span<const std::byte> data = bytes.subspan(usize(kLengthBytes + length));
+  const std::span<const std::byte> data = bytes.subspan(usize(kLengthBytes) + text.size());
   TensorMap tensors;
   std::vector<Range> ranges;
   for (const auto& [name, entry] : header.items()) {

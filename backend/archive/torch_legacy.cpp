@@ -1,5 +1,6 @@
 #include "archive/byte_reader.hpp"
 #include "archive/checkpoint_data.hpp"
+#include "archive/crc32.hpp"
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
 #include "base/limits.hpp"
@@ -35,10 +36,12 @@ class LegacyReader {
     const PickleDocument document = next(limits::kMaxPickleBytes);
     collect_storages(document);
     place_storages(next(most_key_bytes()).root());
+    const auto pickles = file_.first(usize(position_));
     const TensorDecoder tensors([this](const StorageReference& storage) { return find(storage); },
                                 path_);
     CheckpointData data;
     data.format = CheckpointFormat::kFairseqLegacy;
+    data.summary = crc32(0, pickles);
     const PickleValue* state = document.root().find("model");
     ELBEAM_CHECK(state != nullptr, ErrorCode::kFormat, path_,
                  ": not a fairseq checkpoint: its root is not a dict with the entry 'model'");

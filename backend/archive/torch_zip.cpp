@@ -1,4 +1,5 @@
 #include "archive/checkpoint_data.hpp"
+#include "archive/crc32.hpp"
 #include "archive/json_text.hpp"
 #include "archive/zip_index.hpp"
 #include "base/check.hpp"
@@ -48,9 +49,9 @@ void read_archive_config(const ZipIndex& zip, const std::string& path, Checkpoin
 
 }  // namespace
 
-CheckpointData read_torch_zip(const MappedFile& file) {
+CheckpointData read_torch_zip(const MappedFile& file, DataCheck check) {
   const std::string& path = file.path();
-  const ZipIndex zip(file);
+  const ZipIndex zip(file, check);
   const auto* pickle = zip.find("data.pkl");
   ELBEAM_CHECK(pickle != nullptr, ErrorCode::kFormat, path,
                ": not a torch file: data.pkl is missing");
@@ -78,6 +79,8 @@ CheckpointData read_torch_zip(const MappedFile& file) {
       },
       path);
   CheckpointData data;
+  data.unchecked = zip.unchecked();
+  data.summary = crc32(0, zip.directory());
   if (zip.find("constants.pkl") != nullptr) {
     data.format = CheckpointFormat::kElbeamArchive;
     read_archive_config(zip, path, data);

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 #include <vector>
 
 namespace elbeam::archive {
@@ -50,13 +51,20 @@ struct Directory {
   std::int64_t size = 0;
 };
 
+void check_crc(unsigned long got, std::uint32_t expected, const std::string& where,
+               const std::string& name) {
+  ELBEAM_CHECK(got == expected, ErrorCode::kIntegrity, where, ": zip entry ", quoted(name),
+               ": its content does not match its checksum; the file is damaged");
+}
+
 class Indexer {
  public:
-  explicit Indexer(const MappedFile& file)
-      : mapping_(file), file_(file.bytes()), where_(file.path()) {}
+  Indexer(const MappedFile& file, DataCheck check)
+      : mapping_(file), file_(file.bytes()), where_(file.path()), check_(check) {}
 
   std::vector<Entry> run() {
     const Directory directory = read_end();
+    directory_ = file_.subspan(usize(directory.offset), usize(directory.size));
     std::vector<Entry> entries = read_directory(directory);
     std::sort(entries.begin(), entries.end(),
               [](const Entry& a, const Entry& b) { return a.local < b.local; });
@@ -68,6 +76,9 @@ class Indexer {
     for (const Entry& entry : entries) check_content(entry);
     return entries;
   }
+
+  std::span<const std::byte> directory() const { return directory_; }
+  std::vector<StoredEntry> take_unchecked() { return std::move(unchecked_); }
 
  private:
   ByteReader at(std::int64_t offset, std::int64_t bytes, const char* what) const {
@@ -294,34 +305,24 @@ class Indexer {
 
   void check_content(const Entry& entry) {
     const std::size_t slash = entry.name.find('/');
-    const bool is_code = slash != std::string::npos && entry.name.compare(slash, 6, "/code/") == 0;
-    uLong crc = 0;
+    const auto is_below = [&](std::string_view folder) {
+      return slash != std::string::npos && entry.name.compare(slash, folder.size(), folder) == 0;
+    };
     if (entry.method == kStored) {
       ELBEAM_CHECK(entry.stored == entry.size, ErrorCode::kFormat, where_, ": zip entry ",
                    quoted(entry.name), ": stored, with two different sizes");
-      crc = stored_crc(entry.data);
-    } else {
-      ELBEAM_CHECK(entry.method == kDeflated && is_code, ErrorCode::kUnsupported, where_,
-                   ": zip entry ", quoted(entry.name), ": compressed (method ", entry.method,
-                   "); torch stores everything but code/");
-      crc = inflated_crc(entry);
+      StoredEntry stored{entry.name, entry.data, entry.crc};
+      if (check_ == DataCheck::kLater && is_below("/data/")) {
+        unchecked_.push_back(std::move(stored));
+      } else {
+        check_stored(mapping_, stored);
+      }
+      return;
     }
-    ELBEAM_CHECK(crc == entry.crc, ErrorCode::kIntegrity, where_, ": zip entry ",
-                 quoted(entry.name),
-                 ": its content does not match its checksum; the file is damaged");
-  }
-
-  // Lets go of the bytes as it passes: most of a training checkpoint is the optimizer's, and not
-  // read again.
-  std::uint32_t stored_crc(std::span<const std::byte> data) const {
-    std::uint32_t crc = 0;
-    while (!data.empty()) {
-      const auto part = data.first(std::min(data.size(), kCrcStep));
-      crc = crc32(crc, part);
-      if (part.size() == kCrcStep) mapping_.release(part);
-      data = data.subspan(part.size());
-    }
-    return crc;
+    ELBEAM_CHECK(entry.method == kDeflated && is_below("/code/"), ErrorCode::kUnsupported, where_,
+                 ": zip entry ", quoted(entry.name), ": compressed (method ", entry.method,
+                 "); torch stores everything but code/");
+    check_crc(inflated_crc(entry), entry.crc, where_, entry.name);
   }
 
   // Unpacks through a small buffer: the CRC is wanted, not the text.
@@ -359,6 +360,9 @@ class Indexer {
   const MappedFile& mapping_;
   std::span<const std::byte> file_;
   const std::string& where_;
+  DataCheck check_;
+  std::span<const std::byte> directory_;
+  std::vector<StoredEntry> unchecked_;
   std::int64_t code_bytes_ = 0;  // unpacked so far
 };
 
@@ -383,10 +387,28 @@ void check_name(const std::string& name, const std::string& where) {
 
 }  // namespace
 
-ZipIndex::ZipIndex(const MappedFile& file) {
+// Lets go of the bytes as it passes: most of a training checkpoint is the optimizer's, and not read
+// again.
+void check_stored(const MappedFile& file, const StoredEntry& entry) {
+  std::uint32_t crc = 0;
+  std::span<const std::byte> data = entry.data;
+  while (!data.empty()) {
+    const auto part = data.first(std::min(data.size(), kCrcStep));
+    crc = crc32(crc, part);
+    if (part.size() == kCrcStep) file.release(part);
+    data = data.subspan(part.size());
+  }
+  check_crc(crc, entry.crc, file.path(), entry.name);
+}
+
+ZipIndex::ZipIndex(const MappedFile& file, DataCheck check) {
   const std::string& where = file.path();
   std::string top;
-  for (const Entry& entry : Indexer(file).run()) {
+  Indexer indexer(file, check);
+  const std::vector<Entry> all = indexer.run();
+  directory_ = indexer.directory();
+  unchecked_ = indexer.take_unchecked();
+  for (const Entry& entry : all) {
     check_name(entry.name, where);
     const std::size_t slash = entry.name.find('/');
     ELBEAM_CHECK(slash != std::string::npos, ErrorCode::kFormat, where, ": zip entry ",

@@ -1,6 +1,7 @@
 // A strict index of a zip file as torch writes it.
 #pragma once
 
+#include "archive/data_check.hpp"
 #include "base/mapped_file.hpp"
 
 #include <cstddef>
@@ -9,8 +10,19 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace elbeam::archive {
+
+// An entry's bytes and what their checksum has to be.
+struct StoredEntry {
+  std::string name;
+  std::span<const std::byte> data;
+  std::uint32_t crc = 0;
+};
+
+// Throws Error(kIntegrity) where the checksum is another one.
+void check_stored(const MappedFile& file, const StoredEntry& entry);
 
 // Finds each entry's bytes inside the mapped file. Refused, because torch never writes it and every
 // one of them has been an attack or hid a damaged file: compressed entries (but for TorchScript's
@@ -21,7 +33,7 @@ namespace elbeam::archive {
 class ZipIndex {
  public:
   // Throws Error: kFormat, kIntegrity, kLimit, kUnsupported.
-  explicit ZipIndex(const MappedFile& file);
+  explicit ZipIndex(const MappedFile& file, DataCheck check = DataCheck::kNow);
 
   // By name below the top folder ("data.pkl", "data/0"); nullptr if absent. Entries under code/ are
   // checked and not listed: nothing here reads programs.
@@ -29,8 +41,14 @@ class ZipIndex {
   const std::map<std::string, std::span<const std::byte>, std::less<>>& entries() const noexcept {
     return entries_;
   }
+  // What check_stored() is still to be called for.
+  const std::vector<StoredEntry>& unchecked() const noexcept { return unchecked_; }
+  // The central directory: names, sizes and checksums of all entries.
+  std::span<const std::byte> directory() const noexcept { return directory_; }
 
  private:
+  std::vector<StoredEntry> unchecked_;
+  std::span<const std::byte> directory_;
   std::map<std::string, std::span<const std::byte>, std::less<>> entries_;
 };
 

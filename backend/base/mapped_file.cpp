@@ -36,13 +36,12 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a FIFO by mistake must give an error, not hang.
   const FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   ELBEAM_CHECK(fd.get() >= 0, ErrorCode::kIo, path, ": cannot open: ", std::strerror(errno));
-  struct stat info {};
-  ELBEAM_CHECK(::fstat(fd.get(), &info) == 0, ErrorCode::kIo, path,
+  ELBEAM_CHECK(::fstat(fd.get(), &status_) == 0, ErrorCode::kIo, path,
                ": cannot stat: ", std::strerror(errno));
-  ELBEAM_CHECK(S_ISREG(info.st_mode), ErrorCode::kIo, path, ": not a regular file");
-  ELBEAM_CHECK(info.st_size <= limits::kMaxFileBytes, ErrorCode::kLimit, path, ": file has ",
-               info.st_size, " bytes, the limit is ", limits::kMaxFileBytes);
-  size_ = usize(info.st_size);
+  ELBEAM_CHECK(S_ISREG(status_.st_mode), ErrorCode::kIo, path, ": not a regular file");
+  ELBEAM_CHECK(status_.st_size <= limits::kMaxFileBytes, ErrorCode::kLimit, path, ": file has ",
+               status_.st_size, " bytes, the limit is ", limits::kMaxFileBytes);
+  size_ = usize(status_.st_size);
   if (size_ == 0) return;
   void* data = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd.get(), 0);
   if (data == MAP_FAILED) {
@@ -58,6 +57,7 @@ MappedFile::~MappedFile() { unmap(); }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
     : path_(std::move(other.path_)),
+      status_(other.status_),
       data_(std::exchange(other.data_, nullptr)),
       size_(std::exchange(other.size_, 0)) {}
 
@@ -65,6 +65,7 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   if (this != &other) {
     unmap();
     path_ = std::move(other.path_);
+    status_ = other.status_;
     data_ = std::exchange(other.data_, nullptr);
     size_ = std::exchange(other.size_, 0);
   }
@@ -79,6 +80,11 @@ void MappedFile::release(std::span<const std::byte> part) const noexcept {
   const std::size_t begin = (offset + page - 1) / page * page;
   const std::size_t end = (offset + part.size()) / page * page;
   if (begin < end) ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
+}
+
+void MappedFile::expect_all() const noexcept {
+  // A hint: without it the pages are those of 4 KiB on most systems.
+  if (size_ > 0) ::madvise(const_cast<std::byte*>(data_), size_, MADV_HUGEPAGE);
 }
 
 void MappedFile::unmap() noexcept {

@@ -42,6 +42,9 @@ class Gpt2Checkpoint : public Checkpoint {
   void release(std::span<const std::byte> part) const noexcept override {
     original_->release(part);
   }
+  const archive::FileIdentity& identity() const noexcept override { return original_->identity(); }
+  const struct stat& status() const noexcept override { return original_->status(); }
+  void check_numbers() const override { original_->check_numbers(); }
 
  private:
   std::int64_t integer(const char* key, std::int64_t lowest, std::int64_t highest) const;

@@ -4,6 +4,7 @@
 #include "base/check.hpp"
 #include "model/decoder.hpp"
 #include "model/encoder.hpp"
+#include "model/pack_cache.hpp"
 #include "model/source_sharing.hpp"
 
 #include <algorithm>
@@ -79,25 +80,31 @@ template <typename T>
 class NativeTransformer : public Transformer {
  public:
   NativeTransformer(const std::shared_ptr<const archive::Checkpoint>& checkpoint,
-                    const TransformerConfig& config, const ReaderOptions& reading,
-                    const TransformerOptions& options)
+                    const ModelFacts& facts, const TransformerOptions& options,
+                    std::shared_ptr<kernels::WeightStore<T>> store, bool everything)
       : options_(options),
-        architecture_(config.architecture),
+        architecture_(facts.config.architecture),
         pool_(options.threads),
-        reader_(checkpoint, reading),
-        encoder_(make_encoder(reader_, config)),
-        decoder_(reader_, config, encoder_ ? encoder_->dim() : 0),
+        reader_(checkpoint, facts.reading, std::move(store)),
+        encoder_(make_encoder(reader_, facts.config)),
+        decoder_(reader_, facts.config, encoder_ ? encoder_->dim() : 0),
         self_kind_(options.attention == Attention::kEl ? Kind::kEl : Kind::kMha) {
     decoder_.prepare_self(self_kind_);
     // A forced kind, or the one that the planner takes for an ordinary sentence, is packed here:
     // the first request is not to wait for it. Another choice of the planner is packed on first
-    // use.
+    // use, or with everything.
     if (options.attention != Attention::kAuto) {
       decoder_.prepare_cross(self_kind_);
     } else if (decoder_.has_cross_attention()) {
       const std::int64_t ordinary[] = {kOrdinaryLength};
       prepare_cross(
           NativeTransformer::plan_memory(ordinary, kOrdinaryBeam, kOrdinaryLength).cross_kind);
+    }
+    if (everything) {
+      decoder_.prepare_forced();
+      for (const Kind kind : {Kind::kMha, Kind::kEl}) {
+        if (options.attention == Attention::kAuto) prepare_cross(kind);
+      }
     }
     report_.self_kind = self_kind_;
   }
@@ -452,19 +459,30 @@ void NativeState<T>::score_forced(const ForcedInput& input, const ForcedOutput& 
   }
 }
 
+template <typename T>
+std::unique_ptr<Transformer> build_native(const std::shared_ptr<const archive::Checkpoint>& file,
+                                          const ModelFacts& facts,
+                                          const TransformerOptions& options) {
+  const auto build = [&](std::shared_ptr<kernels::WeightStore<T>> store, bool everything) {
+    return std::make_unique<NativeTransformer<T>>(file, facts, options, std::move(store),
+                                                  everything);
+  };
+  if (options.pack_cache) return build_with_pack_cache<T>(*file, options, build);
+  file->check_numbers();
+  return build(std::make_shared<kernels::WeightStore<T>>(), false);
+}
+
 }  // namespace
 
 std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
                                               const TransformerOptions& options) {
-  const auto [config, reading] = model_facts(*checkpoint, options);
-  ELBEAM_CHECK(
-      options.selection == nullptr || config.has_encoder || !options.selection->needs_sources(),
-      ErrorCode::kUsage, checkpoint->path(),
-      ": --lexical-shortlist translates sources, and a language model has none");
-  if (options.dtype == DType::kFp64) {
-    return std::make_unique<NativeTransformer<double>>(checkpoint, config, reading, options);
-  }
-  return std::make_unique<NativeTransformer<float>>(checkpoint, config, reading, options);
+  const ModelFacts facts = model_facts(*checkpoint, options);
+  ELBEAM_CHECK(options.selection == nullptr || facts.config.has_encoder ||
+                   !options.selection->needs_sources(),
+               ErrorCode::kUsage, checkpoint->path(),
+               ": --lexical-shortlist translates sources, and a language model has none");
+  return options.dtype == DType::kFp64 ? build_native<double>(checkpoint, facts, options)
+                                       : build_native<float>(checkpoint, facts, options);
 }
 
 }  // namespace elbeam::model

@@ -13,8 +13,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace elbeam::model {
 
@@ -29,6 +32,8 @@ struct TransformerOptions {
   std::string model_overrides;  // Python literal of a dict, or empty; see overrides.hpp
   bool share_sources = true;    // LoadOptions::share_sources
   std::shared_ptr<const VocabularySelection> selection{};  // nullptr: the whole vocabulary
+  // Folder of the pack cache, empty for that of the model; nothing: none is used.
+  std::optional<std::string> pack_cache{};
 };
 
 // What was planned for the batch with the most source tokens so far, and its memory.
@@ -45,14 +50,26 @@ struct CacheReport {
   std::int64_t selected_tokens = 0;
 };
 
+// What came of TransformerOptions::pack_cache.
+struct PackCacheUse {
+  bool read = false;                  // the weights are those of a file that was there
+  bool written = false;               // the same of one that was written for this start
+  std::vector<std::string> warnings;  // why a file was not used, or not written
+};
+
 class Transformer : public StepModel {
  public:
+  const PackCacheUse& pack_cache() const noexcept { return pack_cache_; }
+  void set_pack_cache(PackCacheUse use) { pack_cache_ = std::move(use); }
   virtual const std::string& architecture() const = 0;
   virtual std::int64_t source_vocab_size() const = 0;  // a language model's own vocabulary
   virtual CacheReport cache_report() const = 0;
   // How start() will attend to sources of these lengths, and the bytes of its caches.
   virtual attention::BatchMemory plan_memory(std::span<const std::int64_t> source_lengths,
                                              std::int64_t beam, std::int64_t steps) const = 0;
+
+ private:
+  PackCacheUse pack_cache_;
 };
 
 // What a checkpoint says about its model, with the options' overrides, and how its tensors are to
@@ -63,9 +80,10 @@ struct ModelFacts {
 };
 ModelFacts model_facts(const archive::Checkpoint& checkpoint, const TransformerOptions& options);
 
-// Builds the model over the checkpoint's memory. Throws Error: kUnsupported for an architecture
-// or an option that cannot be run here, kUsage for a language pair that the file does not have
-// or overrides that are no dict, kModel for tensors that do not fit together.
+// Builds the model over the checkpoint's memory, or over that of its pack cache, with which the
+// checkpoint may have been opened with DataCheck::kLater. Throws Error: kUnsupported for an
+// architecture or an option that cannot be run here, kUsage for a language pair that the file does
+// not have or overrides that are no dict, kModel for tensors that do not fit together.
 std::unique_ptr<Transformer> load_transformer(std::shared_ptr<const archive::Checkpoint> checkpoint,
                                               const TransformerOptions& options);
 

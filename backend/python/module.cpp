@@ -95,6 +95,9 @@ py::dict model_info(const Generator& generator) {
   result["max_source_positions"] = info.max_source_positions;
   result["max_target_positions"] = info.max_target_positions;
   result["parameters"] = info.parameters;
+  result["pack_caches_read"] = info.pack_caches_read;
+  result["pack_caches_written"] = info.pack_caches_written;
+  result["warnings"] = py::cast(info.warnings);
   return result;
 }
 

@@ -87,6 +87,8 @@ LoadOptions load_options(const py::dict& arguments) {
       {"half_weights", member(&O::half_weights)},
       {"language_pair", member(&O::language_pair)},
       {"model_overrides", member(&O::model_overrides)},
+      {"pack_cache", member(&O::pack_cache)},
+      {"pack_cache_folder", member(&O::pack_cache_folder)},
   };
   return from_arguments(arguments, setters);
 }

@@ -147,9 +147,16 @@ std::unique_ptr<model::Transformer> load_native(
     std::shared_ptr<const Checkpoint> checkpoint, const LoadOptions& options,
     std::shared_ptr<const model::VocabularySelection> selection, device::DeviceModel*& on_device) {
   const model::TransformerOptions wanted{
-      options.attention,       options.dtype,         options.threads,
-      options.half_weights,    options.memory_limit,  options.language_pair,
-      options.model_overrides, options.share_sources, std::move(selection)};
+      options.attention,
+      options.dtype,
+      options.threads,
+      options.half_weights,
+      options.memory_limit,
+      options.language_pair,
+      options.model_overrides,
+      options.share_sources,
+      std::move(selection),
+      options.pack_cache ? std::optional(options.pack_cache_folder) : std::nullopt};
   if (options.device == "cpu") return model::load_transformer(std::move(checkpoint), wanted);
   auto loaded =
       device::load_device_model(std::move(checkpoint), wanted, device::open_device(options.device));
@@ -159,7 +166,10 @@ std::unique_ptr<model::Transformer> load_native(
 
 LoadedModel load_single(const LoadOptions& options) {
   LoadedModel loaded;
-  std::shared_ptr<const Checkpoint> checkpoint = Checkpoint::open(options.model_path);
+  // A pack cache holds the numbers: those of the model are not read where there is one.
+  std::shared_ptr<const Checkpoint> checkpoint =
+      Checkpoint::open(options.model_path,
+                       options.pack_cache ? archive::DataCheck::kLater : archive::DataCheck::kNow);
   loaded.info.source_format = format_name(checkpoint->format());
   loaded.info.parameters = count_parameters(*checkpoint);
   checkpoint = under_fairseq_names(std::move(checkpoint));
@@ -185,6 +195,9 @@ LoadedModel load_single(const LoadOptions& options) {
                               loaded.on_device);
     loaded.info.architecture = native->architecture();
     loaded.info.source_vocab_size = native->source_vocab_size();
+    loaded.info.pack_caches_read = native->pack_cache().read ? 1 : 0;
+    loaded.info.pack_caches_written = native->pack_cache().written ? 1 : 0;
+    loaded.info.warnings = native->pack_cache().warnings;
     loaded.native.push_back(native.get());
     loaded.model = std::move(native);
   }
@@ -202,6 +215,10 @@ LoadedModel load_single(const LoadOptions& options) {
 void add_model(LoadedModel& loaded, const LoadedModel& other) {
   loaded.native.insert(loaded.native.end(), other.native.begin(), other.native.end());
   loaded.info.parameters += other.info.parameters;
+  loaded.info.pack_caches_read += other.info.pack_caches_read;
+  loaded.info.pack_caches_written += other.info.pack_caches_written;
+  loaded.info.warnings.insert(loaded.info.warnings.end(), other.info.warnings.begin(),
+                              other.info.warnings.end());
   auto& draws = loaded.info.initialisation_draws;
   if (draws && other.info.initialisation_draws) {
     *draws += *other.info.initialisation_draws;

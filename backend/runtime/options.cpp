@@ -22,6 +22,10 @@ void LoadOptions::validate() const {
       "and other devices have fp32 and fp64");
   ELBEAM_CHECK(!vocabulary.active() || on_cpu, ErrorCode::kUsage,
                "a list or lexicon of target tokens is for the native engine on the CPU");
+  ELBEAM_CHECK(!pack_cache || on_cpu, ErrorCode::kUsage,
+               "--pack-cache is for the native engine on the CPU");
+  ELBEAM_CHECK(pack_cache || pack_cache_folder.empty(), ErrorCode::kUsage,
+               "a folder for pack caches (pack_cache_folder) needs pack_cache");
   ELBEAM_CHECK(vocabulary.first >= -1 && vocabulary.best >= 0, ErrorCode::kUsage,
                "--shortlist-first and --shortlist-best must not be negative, got ",
                vocabulary.first, " and ", vocabulary.best);

@@ -4,6 +4,7 @@ import concurrent.futures
 import gzip
 import os
 import pathlib
+import tempfile
 import unittest
 
 import elbeam
@@ -55,6 +56,18 @@ class Api(unittest.TestCase):
         self.assertEqual(generator.model_info["source_vocab_size"], 40)
         generator.translate(["the dog"])
         self.assertEqual(generator.statistics["sentences"], 1)
+
+    def test_pack_cache(self):
+        expected = toy(threads=1).translate(["the dog"])[0][0]
+        with tempfile.TemporaryDirectory() as folder:
+            for read, written in ((0, 1), (1, 0)):
+                generator = toy(threads=1, pack_cache=True, pack_cache_folder=folder)
+                info = generator.model_info
+                self.assertEqual(info["pack_caches_read"], read)
+                self.assertEqual(info["pack_caches_written"], written)
+                self.assertEqual(info["warnings"], [])
+                found = generator.translate(["the dog"])[0][0]
+                self.assertEqual((found.tokens, found.score), (expected.tokens, expected.score))
 
     def test_errors(self):
         def error_of(action):

@@ -109,6 +109,10 @@ struct ModelInfo {
   // Draws that fairseq's building of these models makes between setting its seed and decoding, see
   // random.hpp. Nothing: not known for an architecture.
   std::optional<std::int64_t> initialisation_draws;
+  std::int64_t pack_caches_read = 0;     // models whose weights lie in a file of LoadOptions::
+  std::int64_t pack_caches_written = 0;  //   pack_cache that was there; that was written just now
+  // What kept a pack cache from being used or written: sentences that name the file.
+  std::vector<std::string> warnings;
 };
 
 // Thread safety: generate() may be called from several threads at once; each call is independent.

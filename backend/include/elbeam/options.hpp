@@ -155,6 +155,12 @@ struct LoadOptions {
   // Sources of a batch that are equal are encoded once. Changes no result.
   bool share_sources = true;
   VocabularyOptions vocabulary;  // not of the language model of lm_path
+  // On the CPU: keeps the weights as they were packed in a file of its own for each model, which
+  // the next start with the same options maps instead of packing them again. The file is made anew
+  // where it is missing, damaged or that of another model. Changes no result; a file that cannot be
+  // written or used is no error (ModelInfo::warnings).
+  bool pack_cache = false;
+  std::string pack_cache_folder;  // where that file is; empty: beside the model's
 
   void validate() const;
 };
