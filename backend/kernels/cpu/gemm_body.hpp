@@ -26,6 +26,29 @@ struct IsSame<A, A> {
   static constexpr bool value = true;
 };
 
+// Calls function with the number of a tile's rows, 1 to kTileRows, as a constant.
+template <int kRows>
+struct RowCount {
+  static constexpr int value = kRows;
+};
+template <typename Function>
+static inline void with_rows(std::int64_t rows, Function&& function) {
+  switch (rows) {
+    case 6:
+      return function(RowCount<6>{});
+    case 5:
+      return function(RowCount<5>{});
+    case 4:
+      return function(RowCount<4>{});
+    case 3:
+      return function(RowCount<3>{});
+    case 2:
+      return function(RowCount<2>{});
+    default:
+      return function(RowCount<1>{});
+  }
+}
+
 // 16-bit numbers of packed weights.
 struct Half {
   std::uint16_t bits;
@@ -217,31 +240,6 @@ static void block_rows(const PackedGemm<T>& g, const PanelBlock<T, Stored>& bloc
   }
 }
 
-template <typename T, typename Stored>
-static void block_any_rows(const PackedGemm<T>& g, const PanelBlock<T, Stored>& block,
-                           std::int64_t row, std::int64_t rows, T* partial) {
-  switch (rows) {
-    case 6:
-      block_rows<T, 6>(g, block, row, partial);
-      break;
-    case 5:
-      block_rows<T, 5>(g, block, row, partial);
-      break;
-    case 4:
-      block_rows<T, 4>(g, block, row, partial);
-      break;
-    case 3:
-      block_rows<T, 3>(g, block, row, partial);
-      break;
-    case 2:
-      block_rows<T, 2>(g, block, row, partial);
-      break;
-    default:
-      block_rows<T, 1>(g, block, row, partial);
-      break;
-  }
-}
-
 // Rows [row, row + rows) of one panel, at most kChunkRows; tiles of about equal height, since a low
 // one spends its time on loading the panel. `B` is T where blocks are widened first.
 template <typename T, typename Stored, typename B>
@@ -277,8 +275,9 @@ static void packed_chunk(const PackedGemm<T>& g, std::int64_t panel, std::int64_
       const std::int64_t first = rows * tile / tiles;
       block.lines = fetch && tile * lines < kPanelLines ? static_cast<int>(lines) : 0;
       block.ahead = next + tile * lines * block.depth * 64;
-      block_any_rows(g, block, row + first, rows * (tile + 1) / tiles - first,
-                     partial + first * kWidth);
+      with_rows(rows * (tile + 1) / tiles - first, [&](auto count) {
+        block_rows<T, count.value>(g, block, row + first, partial + first * kWidth);
+      });
     }
   }
 }
@@ -358,25 +357,7 @@ template <typename T>
 static void gemm_nn(const Gemm<T>& g) {
   std::int64_t row = 0;
   for (; row + kTileRows <= g.m; row += kTileRows) plain_rows<T, kTileRows>(g, row);
-  switch (g.m - row) {
-    case 5:
-      plain_rows<T, 5>(g, row);
-      break;
-    case 4:
-      plain_rows<T, 4>(g, row);
-      break;
-    case 3:
-      plain_rows<T, 3>(g, row);
-      break;
-    case 2:
-      plain_rows<T, 2>(g, row);
-      break;
-    case 1:
-      plain_rows<T, 1>(g, row);
-      break;
-    default:
-      break;
-  }
+  if (row < g.m) with_rows(g.m - row, [&](auto count) { plain_rows<T, count.value>(g, row); });
 }
 
 // A tile of dot products: rows of A against rows of B, both read along their rows.

@@ -206,31 +206,6 @@ static void int8_tile(const Int8Gemm& g, const Int8Block& block, std::int64_t ro
   finish_tile<float, kRows>(g.out, row, block.panel * kWidth, result);
 }
 
-template <bool kSplit>
-static void int8_any_rows(const Int8Gemm& g, const Int8Block& block, std::int64_t row,
-                          std::int64_t rows, std::int32_t* partial) {
-  switch (rows) {
-    case 6:
-      int8_tile<6, kSplit>(g, block, row, partial);
-      break;
-    case 5:
-      int8_tile<5, kSplit>(g, block, row, partial);
-      break;
-    case 4:
-      int8_tile<4, kSplit>(g, block, row, partial);
-      break;
-    case 3:
-      int8_tile<3, kSplit>(g, block, row, partial);
-      break;
-    case 2:
-      int8_tile<2, kSplit>(g, block, row, partial);
-      break;
-    default:
-      int8_tile<1, kSplit>(g, block, row, partial);
-      break;
-  }
-}
-
 static void split_block(const Int8Gemm& g, const Int8Block& block, std::int32_t* split) {
   constexpr std::int64_t kWidth = ELBEAM_PANEL_VECTORS * kSumLanes;
   const std::int8_t* b = g.packed + block.panel * kWidth * g.k;
@@ -259,8 +234,10 @@ static void int8_chunk(const Int8Gemm& g, std::int64_t panel, std::int64_t row, 
     }
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t first = rows * tile / tiles;
-      int8_any_rows<kSplit>(g, block, row + first, rows * (tile + 1) / tiles - first,
-                            partial + (kSplit ? first * kWidth : 0));
+      with_rows(rows * (tile + 1) / tiles - first, [&](auto count) {
+        int8_tile<count.value, kSplit>(g, block, row + first,
+                                       partial + (kSplit ? first * kWidth : 0));
+      });
     }
   }
 }
