@@ -124,7 +124,7 @@ class Scheduler::Run {
       : scheduler_(scheduler),
         counters_(scheduler.counters_),
         deliver_(deliver),
-        known_(scheduler.search_) {
+        known_(scheduler.search_, kept_bytes(scheduler.options_)) {
     if (scheduler.options_.workers > 1) {
       workers_ = std::make_unique<Workers>(scheduler.options_.workers,
                                            [this](Task& task) { execute(task); });
@@ -187,8 +187,18 @@ class Scheduler::Run {
     std::int64_t missing = 0;
   };
 
+  // Results that are kept for equal sentences: 16 MiB, some ten thousand short sentences; a
+  // sixteenth of a memory limit, and counted in it.
+  static std::int64_t kept_bytes(const ScheduleOptions& options) noexcept {
+    constexpr std::int64_t kMost = std::int64_t{16} << 20;
+    return options.memory_limit == 0 ? kMost : std::min(kMost, options.memory_limit / 16);
+  }
+
   std::int64_t limit() const noexcept {
-    return scheduler_.options_.memory_limit / scheduler_.options_.workers;
+    const ScheduleOptions& options = scheduler_.options_;
+    if (options.memory_limit == 0) return 0;  // none
+    const std::int64_t kept = options.share ? kept_bytes(options) : 0;
+    return (options.memory_limit - kept) / options.workers;
   }
 
   std::int64_t bytes_of_group(std::int64_t padded_length) const {
@@ -289,7 +299,7 @@ class Scheduler::Run {
       if (shared != nullptr) {
         for (const Place& other : std::exchange(shared->waiting, {}))
           settle(other, task->results[i]);
-        shared->result = task->results[i];
+        known_.keep(*shared, task->results[i]);
       }
       settle(place, std::move(task->results[i]));
     }
