@@ -29,6 +29,11 @@ ELBEAM_DEVICE std::uint64_t describe(unsigned address, MatrixLayout layout) {
   return layout.bits | (address & 0x3ffffU) >> 4;
 }
 
+// The descriptor of what lies so many bytes, whole multiples of 16, behind.
+ELBEAM_DEVICE std::uint64_t bytes_on(std::uint64_t descriptor, int bytes) {
+  return descriptor + static_cast<std::uint64_t>(bytes / 16);
+}
+
 #if defined(__CUDACC__)
 
 // Before the first product, and after sums were used otherwise: wgmma.fence.

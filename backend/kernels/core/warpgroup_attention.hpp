@@ -221,15 +221,15 @@ struct WarpgroupAttention {
     ELBEAM_DEVICE void score(float (&scores)[kShare / 2]) {
       const std::uint64_t keys = describe(shared_address(stage_at(ring.stage)), kBoxLayout);
       const std::uint64_t queries = describe(
-          shared_address(shared_memory()) + kQueryPlace + group_index() * kShare * kBoxRowBytes,
+          shared_address(shared_memory() + kQueryPlace + group_index() * kShare * kBoxRowBytes),
           kBoxLayout);
       begin_products();
       ELBEAM_UNROLL
       for (int b = 0; b < kBoxes; ++b) {
         ELBEAM_UNROLL
         for (int k = 0; k < kBoxColumns / 16; ++k)
-          multiply_tiles<T, kShare, false, false>(scores, keys + (b * kBoxBytes + k * 32) / 16,
-                                                  queries + (b * kQueryBoxBytes + k * 32) / 16);
+          multiply_tiles<T, kShare, false, false>(scores, bytes_on(keys, b * kBoxBytes + k * 32),
+                                                  bytes_on(queries, b * kQueryBoxBytes + k * 32));
       }
       commit_products();
       wait_products<0>();
@@ -354,8 +354,8 @@ struct WarpgroupAttention {
     // sums += this warpgroup's columns of the tile, transposed, times the weights.
     ELBEAM_DEVICE void pool() {
       const std::uint64_t values = describe(
-          shared_address(stage_at(ring.stage)) + group_index() * kTiles * kBoxBytes, kBoxLayout);
-      const std::uint64_t weights = describe(shared_address(shared_memory()) + kWeightPlace,
+          shared_address(stage_at(ring.stage) + group_index() * kTiles * kBoxBytes), kBoxLayout);
+      const std::uint64_t weights = describe(shared_address(shared_memory() + kWeightPlace),
                                              plain_layout(kWeightGroupBytes, kWeightBytes));
       begin_products();
       ELBEAM_UNROLL
@@ -363,8 +363,8 @@ struct WarpgroupAttention {
         ELBEAM_UNROLL
         for (int k = 0; k < kKeys / 16; ++k)
           multiply_tiles<T, kRows, true, true>(
-              sums[m], values + (m * kBoxBytes + k * 16 * kBoxRowBytes) / 16,
-              weights + k * 2 * kWeightBytes / 16);
+              sums[m], bytes_on(values, m * kBoxBytes + k * 16 * kBoxRowBytes),
+              bytes_on(weights, k * 2 * kWeightBytes));
       }
       commit_products();
       wait_products<0>();
