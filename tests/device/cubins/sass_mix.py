@@ -110,8 +110,8 @@ def reverse_postorder(edges):
     return finished[::-1]
 
 
-def innermost_loops(code, labels):
-    """Sets of places: the natural loops that have no other inside."""
+def natural_loops(code, labels):
+    """head -> set of places."""
     edges = [successors(code, labels, place) for place in range(len(code))]
     order = reverse_postorder(edges)
     dominates, before = dominators(edges, order)
@@ -125,6 +125,10 @@ def innermost_loops(code, labels):
                     if (now := waiting.pop()) not in body:
                         body.add(now)
                         waiting.extend(before[now])
+    return loops
+
+
+def innermost(loops):
     return [
         body
         for head, body in loops.items()
@@ -132,13 +136,30 @@ def innermost_loops(code, labels):
     ]
 
 
+def own_parts(loops):
+    """Of each loop what is in no loop inside it."""
+    for head, body in loops.items():
+        inside = [other for at, other in loops.items() if at != head and at in body]
+        yield body.difference(*inside)
+
+
 def hot_loop(code, labels):
-    """Counts by kind in the innermost loop with the most arithmetic; None without a loop."""
-    found = [
-        collections.Counter(kind_of(code[place].opcode) for place in body)
-        for body in innermost_loops(code, labels)
-    ]
-    return max(found, key=lambda mix: (mix["tensor core"], mix["arithmetic"]), default=None)
+    """Counts by kind in the innermost loop with the most arithmetic; None without a loop.
+
+    Where only an outer loop has tensor-core instructions (sm_90's kernel: it waits, clears and starts copies in loops
+    inside), of that loop without those inside.
+    """
+    loops = natural_loops(code, labels)
+
+    def best(bodies):
+        found = [collections.Counter(kind_of(code[place].opcode) for place in body) for body in bodies]
+        return max(found, key=lambda mix: (mix["tensor core"], mix["arithmetic"]), default=None)
+
+    inner = best(innermost(loops))
+    if inner is None or inner["tensor core"] > 0:
+        return inner
+    outer = best(own_parts(loops))
+    return outer if outer["tensor core"] > 0 else inner
 
 
 def mixes(cubins):
