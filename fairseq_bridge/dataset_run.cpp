@@ -32,6 +32,9 @@ GenerateRequest generate_request(const GenerateJob& job, const std::vector<Sente
   }
   request.attention = needs_attention(options.output) || options.search.coverage_penalty > 0;
   request.random = &random;
+  if (options.search.counter_draws) {
+    for (const Sentence& row : rows) request.sentence_ids.push_back(row.id);
+  }
   return request;
 }
 
@@ -73,7 +76,7 @@ RandomStream random_stream(const Generator& generator, const GenerateOptions& op
 }  // namespace
 
 void warn_of_unknown_draws(const Generator& generator, const GenerateOptions& options) {
-  if (options.search.strategy != Strategy::kSampling ||
+  if (options.search.strategy != Strategy::kSampling || options.search.counter_draws ||
       generator.model_info().initialisation_draws) {
     return;
   }

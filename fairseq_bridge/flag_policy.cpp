@@ -44,6 +44,8 @@ constexpr FlagPolicy kPolicies[] = {
     {"--repetition-penalty", kYes, kDefault, "",
      "log-probabilities of tokens that occurred are multiplied by X"},
     {"--resume", kNo, kDefault, "", "continue an interrupted run"},
+    {"--sampling-draws", kYes, kDefault, "",
+     "fairseq: as fairseq on the CPU; counter: the same whatever is decoded together"},
     {"--shortlist-best", kYes, kDefault, "",
      "most probable translations of each source word of --lexical-shortlist"},
     {"--shortlist-first", kYes, kDefault, "",

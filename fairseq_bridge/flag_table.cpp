@@ -29,6 +29,7 @@ constexpr FlagSpec kElbeamFlags[] = {
     {"--quality-sample", "", FlagKind::kInt, Arity::kOne, "", "100", "", ""},
     {"--repetition-penalty", "", FlagKind::kFloat, Arity::kOne, "", "1.0", "", ""},
     {"--resume", "", FlagKind::kFlag, Arity::kNone, "", "", "", ""},
+    {"--sampling-draws", "", FlagKind::kString, Arity::kOne, "", "fairseq", "fairseq|counter", ""},
     {"--shortlist-best", "", FlagKind::kInt, Arity::kOne, "", "100", "", ""},
     {"--shortlist-first", "", FlagKind::kInt, Arity::kOne, "", "", "", ""},
     {"--stats", "", FlagKind::kString, Arity::kOptional, "-", "", "", ""},

@@ -73,6 +73,8 @@ void read_strategy_options(const ParsedFlags& flags, QuirkLog& quirks, SearchOpt
   search.diverse_strength = flags.real("--diverse-beam-strength").value();
   search.sampling_topk = required_int(flags, "--sampling-topk");
   search.sampling_topp = flags.real("--sampling-topp").value();
+  search.counter_draws = *flags.text("--sampling-draws") == "counter";
+  if (search.counter_draws) search.draw_seed = static_cast<std::uint64_t>(read_seed(flags));
   if (search.strategy == Strategy::kDiverseSiblings) {
     search.diversity_rate = flags.real("--diversity-rate").value();
   }

@@ -105,6 +105,7 @@ constexpr FlagPolicy kEvalLmPolicies[] = {
     {"--task", kYes, kDefault, "language_modeling", "language_modeling"},
     {"--tokenizer", kNoEffect, kDefault, "", ""},
     {"--tokens-per-sample", kYes, kDefault, "", "most tokens a sample"},
+    {"--sampling-draws", kNo, kDefault, "", "for generation"},
     {"--workers", kNo, kDefault, "", "for generation"},
 };
 

@@ -71,7 +71,7 @@ class DecodeRun {
   // Launches a step over at most `rows` rows, in groups of group_rows (as the state says): logits
   // [rows, vocab] are in logits().
   void launch_step(std::int64_t rows, std::int64_t group_rows) const;
-  const T* logits() const noexcept { return logits_.data(); }
+  T* logits() const noexcept { return logits_.data(); }
 
   std::int64_t cross_bytes() const noexcept;
   std::int64_t self_bytes() const noexcept;

@@ -104,8 +104,10 @@ class Model : public DeviceModel {
     const bool enough_tokens =
         vocab_size() >
         2 * o.beam + 4 + (o.no_repeat_ngram_size > 0 ? max_decoder_positions() : std::int64_t{0});
-    return o.strategy == Strategy::kBeam && plain_rules && !request.attention &&
-           o.beam <= kernels::kMaxDeviceBeam && enough_tokens;
+    const bool draws =
+        o.strategy == Strategy::kSampling && o.counter_draws && request.prefix_tokens.empty();
+    return (draws || (o.strategy == Strategy::kBeam && enough_tokens)) && plain_rules &&
+           !request.attention && o.beam <= kernels::kMaxDeviceBeam;
   }
 
   search::DecodeResult decode(const search::DecodeRequest& request) override {

@@ -3,6 +3,7 @@
 #include "base/check.hpp"
 #include "kernels/launch_plan.hpp"
 #include "search/finished.hpp"
+#include "search/multinomial.hpp"
 
 #include <algorithm>
 #include <numeric>
@@ -18,6 +19,7 @@ constexpr std::int64_t kBuckets = 8;
 // Each warp keeps a list of its own; few warps make few insertions, and where there are few rows
 // their logits are shared out to several blocks.
 constexpr int kVocabularyThreads = 64;
+constexpr int kSampleThreads = 256;
 
 }  // namespace
 
@@ -33,7 +35,8 @@ DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
       candidates_(2 * plan.beam),
       vocabulary_parts_(std::clamp<std::int64_t>(
           2 * device.properties().limits.multiprocessors / plan.max_rows, 1, 8)),
-      banned_stride_(plan.max_len + 1) {
+      banned_stride_(plan.max_len + 1),
+      draws_(request.options.strategy == Strategy::kSampling) {
   rules_.pad = narrow(request.special.pad);
   rules_.eos = narrow(request.special.eos);
   rules_.unk = narrow(request.special.unk);
@@ -65,6 +68,19 @@ DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
   make(finished_tokens_, checked_mul(rows, start.steps));
   make(finished_scores_, finished_tokens_.size());
   set_prompts();
+  if (draws_) set_draws();
+}
+
+template <typename T>
+void DeviceSearch<T>::set_draws() {
+  drawn_tokens_ = Buffer<std::int32_t>(device_, plan_.max_rows);
+  drawn_log_probs_ = Buffer<float>(device_, plan_.max_rows);
+  draw_failed_ = Buffer<std::int32_t>(device_, plan_.max_rows);
+  device_.clear(draw_failed_.data(), draw_failed_.bytes());
+  std::vector<std::uint32_t> ids;
+  for (std::int64_t s = 0; s < plan_.sentences; ++s)
+    ids.push_back(search::sentence_id(request_, s));
+  draw_ids_ = Buffer<std::uint32_t>(device_, ids);
 }
 
 template <typename T>
@@ -130,8 +146,40 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
                         prompt_offsets_.data()},
                        row_launch(device_, rows, 64, narrow((plan_.max_len + 1) * 4)));
   }
+  if (draws_) {
+    launch_draws(rows);
+  } else {
+    launch_vocabulary(rows);
+  }
+  launch_beam_step(rows, group_rows);
+}
+
+template <typename T>
+void DeviceSearch<T>::launch_draws(std::int64_t rows) const {
+  kernels::SampleArgs<T> args;
+  args.state = run_.rows().state.data();
+  args.logits = run_.logits();
+  args.banned = banned_.data();
+  args.banned_stride = banned_stride_;
+  args.tokens = drawn_tokens_.data();
+  args.log_probs = drawn_log_probs_.data();
+  args.failed = draw_failed_.data();
+  args.rules = rules_;
+  args.sentence_of = sentence_of_.data();
+  args.ids = draw_ids_.data();
+  args.seed = request_.options.draw_seed;
+  args.vocab = narrow(plan_.vocab);
+  args.beam = narrow(plan_.beam);
+  args.topk = narrow(std::clamp<std::int64_t>(request_.options.sampling_topk, 0, plan_.vocab));
+  args.topp = static_cast<float>(request_.options.sampling_topp);
+  device_.kernels(T{}).sample(args, row_launch(device_, rows, kSampleThreads,
+                                               kernels::sample_shared_bytes(kSampleThreads)));
+}
+
+template <typename T>
+void DeviceSearch<T>::launch_vocabulary(std::int64_t rows) const {
   kernels::VocabularyArgs<T> vocabulary;
-  vocabulary.state = run_rows.state.data();
+  vocabulary.state = run_.rows().state.data();
   vocabulary.logits = run_.logits();
   vocabulary.banned = banned_.data();
   vocabulary.banned_stride = banned_stride_;
@@ -146,6 +194,13 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
       vocabulary,
       {narrow(rows), narrow(vocabulary_parts_), 1, kVocabularyThreads,
        kernels::vocabulary_shared_bytes(vocabulary.wanted, kVocabularyThreads), device_.stream()});
+}
+
+template <typename T>
+void DeviceSearch<T>::launch_beam_step(std::int64_t rows, std::int64_t group_rows) const {
+  const auto& kernels = device_.search_kernels();
+  const auto& run_rows = run_.rows();
+  const std::size_t list = kernels::list_index(narrow(plan_.beam));
   const kernels::Survivors survivors{survivors_live_.data(),   survivors_sentence_.data(),
                                      survivors_parent_.data(), survivors_token_.data(),
                                      survivors_score_.data(),  survivors_dead_.data()};
@@ -156,7 +211,8 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
   kernels.beam_step[list](
       {run_rows.state.data(), history(), stats_.data(), values_.data(), tokens_of_values_.data(),
        scores_.data(), dead_.data(), sentence_of_.data(), survivors, finished, rules_,
-       vocabulary.vocab, narrow(vocabulary_parts_), narrow(plan_.beam)},
+       narrow(plan_.vocab), narrow(vocabulary_parts_), narrow(plan_.beam), drawn_tokens_.data(),
+       drawn_log_probs_.data()},
       row_launch(device_, groups, 32, kernels::beam_shared_bytes(narrow(plan_.beam))));
   kernels.compact(
       {run_rows.state.data(), survivors, history(), run_rows.tokens.data(), run_rows.parents.data(),
@@ -222,6 +278,8 @@ search::DecodeResult DeviceSearch<T>::decode() {
 
 template <typename T>
 search::DecodeResult DeviceSearch<T>::results() const {
+  const auto failed = draw_failed_.get();
+  search::check_any_possible(std::ranges::all_of(failed, [](auto value) { return value == 0; }));
   const auto count = finished_count_.get();
   const auto length = finished_length_.get();
   const auto score = finished_score_.get();

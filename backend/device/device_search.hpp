@@ -30,6 +30,10 @@ class DeviceSearch {
   std::int64_t bucket(std::int64_t groups) const;
   kernels::History history() const;
   void set_prompts();
+  void set_draws();
+  void launch_draws(std::int64_t rows) const;
+  void launch_vocabulary(std::int64_t rows) const;
+  void launch_beam_step(std::int64_t rows, std::int64_t group_rows) const;
   search::DecodeResult results() const;
 
   Device& device_;
@@ -50,6 +54,11 @@ class DeviceSearch {
   Buffer<float> stats_;
   Buffer<float> values_;
   Buffer<std::int32_t> tokens_of_values_;
+  bool draws_;  // random tokens
+  Buffer<std::int32_t> drawn_tokens_;
+  Buffer<float> drawn_log_probs_;
+  Buffer<std::int32_t> draw_failed_;
+  Buffer<std::uint32_t> draw_ids_;
   Buffer<float> scores_;
   Buffer<std::int32_t> dead_;
   Buffer<std::int32_t> sentence_of_;

@@ -85,6 +85,7 @@ struct DeviceKernels {
       warpgroup;
   Launcher<MergeArgs<T>> merge;
   Launcher<LogProbArgs<T>> log_prob;
+  Launcher<SampleArgs<T>> sample;
   std::array<Launcher<VocabularyArgs<T>>, kListPlaces.size()> vocabulary;
 };
 

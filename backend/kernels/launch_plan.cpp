@@ -128,6 +128,8 @@ int vocabulary_shared_bytes(int wanted, int threads) {
   return threads / 32 * (wanted * 8 + 2 * static_cast<int>(sizeof(float)));
 }
 
+int sample_shared_bytes(int threads) { return threads / 32 * 16 * static_cast<int>(sizeof(float)); }
+
 int beam_shared_bytes(int beam) { return 9 * beam * static_cast<int>(sizeof(float)); }
 
 std::size_t list_index(int beam) { return 2 * beam <= kListPlaces[0] * 32 ? 0 : 1; }

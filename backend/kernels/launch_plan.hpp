@@ -64,6 +64,7 @@ int plan_parts(int keys, std::int64_t blocks, const DeviceLimits& limits);
 
 int row_shared_bytes(int dim, int threads);  // embed, norm
 int vocabulary_shared_bytes(int wanted, int threads);
+int sample_shared_bytes(int threads);
 int beam_shared_bytes(int beam);
 std::size_t list_index(int beam);  // which vocabulary and beam_step launcher
 

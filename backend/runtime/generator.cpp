@@ -108,6 +108,7 @@ search::DecodeRequest decode_request(const GenerateRequest& wanted, const Search
   request.prefix_tokens = wanted.prefix_tokens;
   request.constraints = wanted.constraints;
   request.diversity_ids = wanted.diversity_ids;
+  request.sentence_ids = wanted.sentence_ids;
   request.allowed_tokens = wanted.allowed_tokens;
   request.start_token = wanted.start_token;
   request.attention = wanted.attention;

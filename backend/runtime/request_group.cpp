@@ -30,6 +30,7 @@ void detach_sentences(GenerateRequest& request, std::int64_t pad) {
 bool can_join(const GenerateRequest& one, const GenerateRequest& other) {
   return one.prefix_tokens.empty() == other.prefix_tokens.empty() &&
          one.constraints.empty() == other.constraints.empty() &&
+         one.sentence_ids.empty() == other.sentence_ids.empty() &&
          one.start_token == other.start_token && one.end_token == other.end_token &&
          one.attention == other.attention && one.random == other.random;
 }
@@ -44,6 +45,7 @@ void append_sentence(RequestGroup& group, const GenerateRequest& batch, Place pl
   request.batch.padded_length = std::max(request.batch.padded_length, padded);
   if (!batch.prefix_tokens.empty()) request.prefix_tokens.push_back(batch.prefix_tokens[row]);
   if (!batch.constraints.empty()) request.constraints.push_back(batch.constraints[row]);
+  if (!batch.sentence_ids.empty()) request.sentence_ids.push_back(batch.sentence_ids[row]);
   group.places.push_back(place);
 }
 

@@ -44,8 +44,9 @@ bool has_independent_sentences(const SearchOptions& search) {
       return true;
     case Strategy::kDiverseBeam:        // the penalties of a step are shared
     case Strategy::kLengthConstrained:  // so is the longest source
-    case Strategy::kSampling:           // so is the random stream
       return false;
+    case Strategy::kSampling:  // so is the random stream
+      return search.counter_draws;
   }
   return false;
 }
@@ -151,7 +152,9 @@ class Scheduler::Run {
     if (group_.size() > 0 && !can_join(group_.request, request)) flush();
     for (std::int64_t row = 0; row < size; ++row) {
       SharedResults::Found found;
-      if (scheduler_.options_.share) found = known_.find(request, row);
+      // Equal sentences draw different tokens.
+      if (scheduler_.options_.share && scheduler_.search_.strategy != Strategy::kSampling)
+        found = known_.find(request, row);
       if (found.entry != nullptr && !found.fresh) {
         repeat(*found.entry, {number, row});
         continue;
@@ -350,9 +353,11 @@ Scheduler::Scheduler(const Generator& generator, const SearchOptions& search,
       independent_(options.join && has_independent_sentences(search)) {
   ELBEAM_CHECK(options.workers >= 1 && options.workers <= 1024, ErrorCode::kUsage,
                "--workers: expected 1 to 1024, got ", options.workers);
-  ELBEAM_CHECK(options.workers == 1 || search.strategy != Strategy::kSampling, ErrorCode::kUsage,
-               "--workers ", options.workers,
-               ": samples are drawn in the order of the batches, so --sampling takes one worker");
+  ELBEAM_CHECK(
+      options.workers == 1 || search.strategy != Strategy::kSampling || search.counter_draws,
+      ErrorCode::kUsage, "--workers ", options.workers,
+      ": samples are drawn in the order of the batches, so --sampling takes one worker "
+      "(--sampling-draws counter takes any number)");
   ELBEAM_CHECK(options.memory_limit >= 0 && options.max_tokens >= 0, ErrorCode::kUsage,
                "--memory-limit and --max-tokens must not be negative");
 }

@@ -28,6 +28,7 @@ struct DecodeRequest {
   // Per sentence the sequences that must occur; empty, or one list per sentence.
   std::vector<std::vector<std::vector<std::int64_t>>> constraints{};
   std::vector<std::int64_t> diversity_ids{};  // for kDiverseBeam: see GenerateRequest
+  std::vector<std::int64_t> sentence_ids{};   // for SearchOptions::counter_draws: the same
   AllowedTokens allowed_tokens{};             // for kPrefixConstrained
   std::optional<std::int64_t> start_token{};  // eos
   bool attention = false;
@@ -35,6 +36,13 @@ struct DecodeRequest {
   bool (*cancelled)() =
       nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)
 };
+
+// The number that a sentence of the batch draws by (SearchOptions::counter_draws).
+inline std::uint32_t sentence_id(const DecodeRequest& request, std::int64_t sentence) {
+  return static_cast<std::uint32_t>(request.sentence_ids.empty()
+                                        ? sentence
+                                        : request.sentence_ids[static_cast<std::size_t>(sentence)]);
+}
 
 struct DecodeCounters {
   std::int64_t steps = 0;

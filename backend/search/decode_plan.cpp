@@ -96,6 +96,9 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
                " is above the limit of ", limits::kMaxBeam);
   check_strategy(request, plan);
   check_tokens(request.options, plan.vocab);
+  ELBEAM_CHECK(request.sentence_ids.empty() || ssize(request.sentence_ids.size()) == plan.sentences,
+               ErrorCode::kUsage, "expected a number for each of ", plan.sentences,
+               " sentences, got ", request.sentence_ids.size());
   plan.wanted = static_cast<std::int64_t>(
       std::min(std::ceil(request.options.patience * static_cast<double>(plan.beam)), 1e9));
   plan.attention = request.attention || request.options.coverage_penalty > 0;

@@ -14,12 +14,12 @@ void check_probability(float probability) {
                "sampling: a probability is ", probability, ", which is negative or not finite");
 }
 
+}  // namespace
+
 void check_any_possible(bool possible) {
   ELBEAM_CHECK(possible, ErrorCode::kModel,
                "sampling: the model gives the probability 0 to every token that may come next");
 }
-
-}  // namespace
 
 std::int64_t draw_one(std::span<const float> probabilities, std::int64_t width,
                       RandomStream& random) {

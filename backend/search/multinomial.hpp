@@ -25,4 +25,7 @@ std::int64_t draw_one(std::span<const float> probabilities, std::int64_t width,
 void draw_several(std::span<const float> probabilities, RandomStream& random,
                   std::span<std::int64_t> samples, std::vector<float>& workspace);
 
+// Throws Error(kModel) unless some token is possible.
+void check_any_possible(bool possible);
+
 }  // namespace elbeam::search

@@ -24,6 +24,8 @@ void validate_strategy(const SearchOptions& options) {
                "--sampling-topk requires --sampling");
   ELBEAM_CHECK(strategy == Strategy::kSampling || options.sampling_topp <= 0, ErrorCode::kUsage,
                "--sampling-topp requires --sampling");
+  ELBEAM_CHECK(strategy == Strategy::kSampling || !options.counter_draws, ErrorCode::kUsage,
+               "--sampling-draws counter requires --sampling");
   ELBEAM_CHECK(!std::isnan(options.sampling_topp), ErrorCode::kUsage,
                "--sampling-topp must be a number");
   if (strategy == Strategy::kDiverseBeam) {

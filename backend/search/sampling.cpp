@@ -10,18 +10,20 @@
 namespace elbeam::search {
 namespace {
 
-RandomStream& checked(RandomStream* random) {
-  ELBEAM_CHECK(random != nullptr, ErrorCode::kUsage,
+RandomStream* stream_of(const DecodeRequest& request) {
+  if (request.options.counter_draws) return nullptr;
+  ELBEAM_CHECK(request.random != nullptr, ErrorCode::kUsage,
                "sampling needs a random stream (GenerateRequest::random)");
-  return *random;
+  return request.random;
 }
 
 }  // namespace
 
-Sampling::Sampling(const SearchOptions& options, const DecodePlan& plan, RandomStream* random)
-    : topk_(options.sampling_topk),
-      topp_(static_cast<float>(options.sampling_topp)),
-      random_(checked(random)) {
+Sampling::Sampling(const DecodeRequest& request, const DecodePlan& plan)
+    : request_(request),
+      topk_(request.options.sampling_topk),
+      topp_(static_cast<float>(request.options.sampling_topp)),
+      random_(stream_of(request)) {
   ELBEAM_CHECK(topp_ > 0 || topk_ <= plan.vocab, ErrorCode::kUsage, "--sampling-topk ", topk_,
                " is above the vocabulary's size of ", plan.vocab);
   rows_.resize(usize(plan.max_rows));
@@ -91,14 +93,55 @@ void Sampling::draw(const BatchStep& step, std::int64_t width) {
   for (std::int64_t i = 0; i < rows; ++i) {
     Row& row = rows_[usize(i)];
     const Candidate base{step.scores[usize(i)], 0, i % step.rows_per_sentence};
+    if (random_ == nullptr) {
+      const std::int64_t sentence = step.sentences[usize(i / step.rows_per_sentence)];
+      const std::uint32_t id = sentence_id(request_, sentence);
+      for (std::int64_t d = 0; d < per_row; ++d) {
+        add_candidate(row,
+                      draw_by_counter(row, {{0, static_cast<std::uint32_t>(step.step),
+                                             static_cast<std::uint32_t>(base.row + d), id}}),
+                      base);
+      }
+      continue;
+    }
     if (per_row == 1) {
-      add_candidate(row, draw_one(row.probabilities, width, random_), base);
+      add_candidate(row, draw_one(row.probabilities, width, *random_), base);
       continue;
     }
     samples_.resize(usize(per_row));
-    draw_several(row.probabilities, random_, samples_, cumulative_);
+    draw_several(row.probabilities, *random_, samples_, cumulative_);
     for (const std::int64_t sample : samples_) add_candidate(row, sample, base);
   }
+}
+
+// As backend/kernels/core/sample.hpp: the token with the greatest probability / e_i, with
+// exponentially distributed e_i.
+std::int64_t Sampling::draw_by_counter(const Row& row, const PhiloxWords& place) const {
+  const bool all = topp_ <= 0 && topk_ <= 0;
+  std::int64_t best = -1;
+  std::int64_t best_token = -1;
+  float best_value = 0.0F;
+  PhiloxWords counter = place;
+  PhiloxWords random{};
+  std::int64_t drawn = -1;  // of which four tokens `random` is
+  for (std::int64_t i = 0; i < ssize(row.probabilities.size()); ++i) {
+    const float probability = row.probabilities[usize(i)];
+    if (!(probability > 0.0F)) continue;
+    const std::int64_t token = all ? i : row.tokens[usize(i)];
+    if (token / 4 != drawn) {
+      drawn = token / 4;
+      counter.word[0] = static_cast<std::uint32_t>(drawn);
+      random = philox(request_.options.draw_seed, counter);
+    }
+    const float value = probability / -std::log1p(-unit_interval(random.word[token % 4]));
+    if (value > best_value || (value == best_value && token < best_token)) {
+      best = i;
+      best_token = token;
+      best_value = value;
+    }
+  }
+  check_any_possible(best >= 0);
+  return best;
 }
 
 void Sampling::add_candidate(const Row& row, std::int64_t sample, const Candidate& base) {

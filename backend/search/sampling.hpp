@@ -3,6 +3,7 @@
 
 #include <elbeam/random.hpp>
 
+#include "base/philox.hpp"
 #include "search/strategy.hpp"
 #include "search/topk.hpp"
 
@@ -17,8 +18,9 @@ namespace elbeam::search {
 // sentence are drawn from its one row. Scores are not renormalised over the truncated set.
 class Sampling final : public SearchStrategy {
  public:
-  // Throws Error(kUsage) where there is no random stream or k is above the vocabulary.
-  Sampling(const SearchOptions& options, const DecodePlan& plan, RandomStream* random);
+  // Throws Error(kUsage) where there is no random stream (which counters do without) or k is above
+  // the vocabulary. Keeps a view of the request.
+  Sampling(const DecodeRequest& request, const DecodePlan& plan);
 
   bool sees_whole_batch() const override { return true; }
   void begin_step(const BatchStep& step) override;
@@ -35,11 +37,13 @@ class Sampling final : public SearchStrategy {
   void keep_most_probable(std::span<const float> log_probs, Row& row);
   void keep_nucleus(std::span<const float> log_probs, Row& row);
   void draw(const BatchStep& step, std::int64_t width);
+  std::int64_t draw_by_counter(const Row& row, const PhiloxWords& place) const;
   void add_candidate(const Row& row, std::int64_t sample, const Candidate& base);
 
+  const DecodeRequest& request_;
   const std::int64_t topk_;
   const float topp_;
-  RandomStream& random_;
+  RandomStream* random_;  // nullptr: counters
   std::vector<Row> rows_;
   std::vector<Candidate> drawn_;  // [live sentences * beam]
   std::size_t proposed_ = 0;      // of drawn_

@@ -32,7 +32,7 @@ std::unique_ptr<SearchStrategy> make_strategy(const DecodeRequest& request,
     case Strategy::kPrefixConstrained:
       return std::make_unique<PrefixConstrained>(request);
     case Strategy::kSampling:
-      return std::make_unique<Sampling>(request.options, plan, request.random);
+      return std::make_unique<Sampling>(request, plan);
   }
   fail(ErrorCode::kUsage, "there is no search strategy number ",
        static_cast<int>(request.options.strategy));

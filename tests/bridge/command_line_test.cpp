@@ -287,6 +287,7 @@ TEST(CommandLine, MistakesAreNamed) {
                                                            {"--quality-sample", "-1"},
                                                            {"--shortlist-first", "3"},
                                                            {"--shortlist-best", "3"},
+                                                           {"--sampling-draws", "counter"},
                                                            {"--lang-pairs", "en-de"},
                                                            {"--device", "tpu"}}) {
     EXPECT_NE(error_of(arguments).find(arguments[0] == "--post-process"    ? "foo"
@@ -354,6 +355,11 @@ TEST(CommandLine, StrategiesReachTheirFields) {
   EXPECT_EQ(parsed({"--diversity-rate", "0"}).search.strategy, Strategy::kDiverseSiblings);
   EXPECT_EQ(parsed({"--diversity-rate", "-0.5"}).search.diversity_rate, -0.5);
   EXPECT_EQ(parsed({"--no-repeat-ngram-size", "3"}).search.no_repeat_ngram_size, 3);
+  const SearchOptions drawn =
+      parsed({"--sampling", "--sampling-draws", "counter", "--nbest", "5", "--seed", "9"}).search;
+  EXPECT_TRUE(drawn.counter_draws);
+  EXPECT_EQ(drawn.draw_seed, 9U);
+  EXPECT_FALSE(parsed({"--sampling", "--nbest", "5"}).search.counter_draws);
   const SearchOptions own = parsed({"--beam-patience", "2", "--coverage-penalty", "0.1",
                                     "--repetition-penalty", "1.2", "--early-stopping", "exact"})
                                 .search;

@@ -75,6 +75,15 @@ class EmulatedDevice(unittest.TestCase):
         """Batches of one sentence are decoded together, and each has its own longest output."""
         self.check("--beam", "4", "--batch-size", "1", "--max-len-a", "0.5", "--max-len-b", "1")
 
+    def test_random_draws_are_those_of_the_cpu(self):
+        draws = ["--sampling", "--sampling-draws", "counter", "--max-len-b", "12"]
+        self.check(*draws, "--beam", "3", "--nbest", "3", "--attention", "el")
+        self.check(*draws, "--beam", "2", "--nbest", "2", "--sampling-topp", "0.8", "--no-repeat-ngram-size", "2",
+                   "--temperature", "1.2")  # fmt: skip
+
+    def test_draws_of_fairseqs_stream(self):
+        self.check("--sampling", "--beam", "2", "--nbest", "2", "--max-len-b", "8", "--seed", "7")
+
     def test_a_search_on_the_host(self):
         self.check("--beam", "4", "--diverse-beam-groups", "2", "--prefix-size", "1")
 

@@ -49,6 +49,9 @@ struct GenerateRequest {
   // each below the batch's size. It keeps what groups had in common in the first step by place in
   // the batch, and looks it up by these numbers later. Empty: every sentence has its own.
   std::vector<std::int64_t> diversity_ids;
+  // SearchOptions::counter_draws: which sentence of all of them each one is, below 2^32. Empty: its
+  // number in the batch.
+  std::vector<std::int64_t> sentence_ids;
   // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
   std::optional<std::int64_t> start_token;
   // What ends a hypothesis instead of the dictionary's eos (SequenceGenerator's argument eos);

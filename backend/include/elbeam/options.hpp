@@ -56,6 +56,11 @@ struct SearchOptions {
   // to p (which wins over k). Not positive: off.
   std::int64_t sampling_topk = -1;
   double sampling_topp = -1.0;
+  // Draws are made by counters (Philox) from draw_seed, the sentence's number, the step, the place
+  // in the beam and the token, in place of fairseq's one stream: other samples than fairseq's, and
+  // the same whatever is decoded together, on the CPU and on devices.
+  bool counter_draws = false;
+  std::uint64_t draw_seed = 0;
 
   // --no-repeat-ngram-size: no n-gram of tokens may occur twice in a hypothesis, the token that it
   // starts from included (excluded with n = 1: else no hypothesis could end). 0: off. This is what

@@ -58,20 +58,11 @@ struct BeamStep {
     const int group = block_x();
     if (group >= state.groups) return;
     const Scratch scratch = scratch_of(args.beam);
-    normalisers(args, state, group, scratch);
-    warp_barrier();
-    TopList<kPlaces> list;
-    list.clear(2 * args.beam);
-    const int entries = state.group_rows * args.parts * 2 * args.beam;
-    for (int first = 0; first < entries; first += kWarp) {
-      const int i = first + lane_index();
-      list.offer(i < entries ? candidate(args, state, group, i, scratch)
-                             : TopList<kPlaces>::nothing());
+    if (args.drawn_tokens != nullptr) {
+      take_drawn(args, state, group, scratch);
+    } else {
+      take_best(args, state, group, scratch);
     }
-    list.for_each([&](int place, std::uint64_t entry) {
-      scratch.scores[place] = entry_value(entry);
-      scratch.keys[place] = entry_key(entry);
-    });
     const int sentence = args.sentence_of[group];
     const int before = args.finished.count[sentence];
     warp_barrier();  // every lane has put its candidates and has read the count
@@ -88,12 +79,44 @@ struct BeamStep {
   struct Scratch {
     float* maxima;      // [beam] of the rows' log-sum-exp
     float* logarithms;  // [beam]
-    float* scores;      // [2 * beam] the best candidates
+    float* scores;      // [2 * beam] the candidates
     int* keys;          // [2 * beam] row * vocab + token
     int* ended;         // [beam] rows of the hypotheses that end now
     int* chosen;        // [beam] candidates that go on
     int* dead;          // [beam]
   };
+
+  // One candidate for each place of the beam.
+  static ELBEAM_DEVICE void take_drawn(const Args& args, const StepState& state, int group,
+                                       const Scratch& scratch) {
+    for (int b = lane_index(); b < 2 * args.beam; b += kWarp) {
+      const int r = b < state.group_rows ? b : 0;
+      const int place = group * args.beam + b;
+      scratch.keys[b] = b < args.beam ? r * args.vocab + args.drawn_tokens[place] : kNoToken;
+      scratch.scores[b] =
+          b < args.beam ? args.scores[group * state.group_rows + r] + args.drawn_log_probs[place]
+                        : negative_infinity();
+    }
+  }
+
+  static ELBEAM_DEVICE void take_best(const Args& args, const StepState& state, int group,
+                                      const Scratch& scratch) {
+    normalisers(args, state, group, scratch);
+    warp_barrier();
+    TopList<kPlaces> list;
+    list.clear(2 * args.beam);
+    const int entries = state.group_rows * args.parts * 2 * args.beam;
+    for (int first = 0; first < entries; first += kWarp) {
+      const int i = first + lane_index();
+      list.offer(i < entries ? candidate(args, state, group, i, scratch)
+                             : TopList<kPlaces>::nothing());
+    }
+    list.for_each([&](int place, std::uint64_t entry) {
+      scratch.scores[place] = entry_value(entry);
+      scratch.keys[place] = entry_key(entry);
+    });
+  }
+
   static ELBEAM_DEVICE Scratch scratch_of(int beam) {
     auto* floats = reinterpret_cast<float*>(shared_memory());
     auto* keys = reinterpret_cast<int*>(floats + 4 * beam);

@@ -132,6 +132,7 @@ inline float negative_infinity() { return -__builtin_inff(); }
 using ::erff;
 using ::expf;
 using ::fmaxf;
+using ::log1pf;
 using ::logf;
 using ::sqrtf;
 using ::tanhf;

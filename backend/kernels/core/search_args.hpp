@@ -70,6 +70,27 @@ struct VocabularyArgs {
 };
 inline constexpr std::int32_t kNoToken = 0x7fffffff;
 
+// Draws the next token of each hypothesis; in the first step, of all hypotheses from the sentence's
+// one row.
+template <typename T>
+struct SampleArgs {
+  const StepState* state = nullptr;
+  T* logits = nullptr;                   // [rows, vocab]; of banned tokens they become -inf
+  const std::int32_t* banned = nullptr;  // as NgramArgs, or nullptr
+  std::int64_t banned_stride = 0;
+  std::int32_t* tokens = nullptr;  // [groups, beam]
+  float* log_probs = nullptr;      // [groups, beam]
+  std::int32_t* failed = nullptr;  // [rows] becomes 1 where no token is possible
+  NextTokenRules rules;
+  const std::int32_t* sentence_of = nullptr;  // [groups]
+  const std::uint32_t* ids = nullptr;         // [sentences] see SearchOptions::counter_draws
+  std::uint64_t seed = 0;
+  std::int32_t vocab = 0;
+  std::int32_t beam = 0;
+  std::int32_t topk = -1;  // not positive: off, as topp, which wins
+  float topp = -1.0F;
+};
+
 // Finished hypotheses: number k of a sentence lies at sentence * beam + k.
 struct FinishedTable {
   std::int32_t* count = nullptr;   // [sentences]
@@ -107,6 +128,9 @@ struct BeamArgs {
   std::int32_t vocab = 0;
   std::int32_t parts = 0;
   std::int32_t beam = 0;
+  // In place of stats, values and candidates: what was drawn (SampleArgs).
+  const std::int32_t* drawn_tokens = nullptr;
+  const float* drawn_log_probs = nullptr;
 };
 
 // Moves the survivors of live sentences together: the rows of the next step. One block.

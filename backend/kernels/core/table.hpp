@@ -4,6 +4,7 @@
 #include "kernels/core/attention.hpp"
 #include "kernels/core/beam.hpp"
 #include "kernels/core/rows.hpp"
+#include "kernels/core/sample.hpp"
 #include "kernels/core/tensor_attention.hpp"
 #include "kernels/core/vocabulary.hpp"
 #include "kernels/core/warpgroup_attention.hpp"
@@ -70,6 +71,7 @@ DeviceKernels<T> make_kernels(std::index_sequence<kIndex...>) {
         table, std::make_index_sequence<kWarpgroupRows.size() * kWarpgroupShapes.size()>());
   }
   table.merge = Start<MergeParts<T>>::launch;
+  table.sample = Start<Sample<T>>::launch;
   table.log_prob = Start<LogProb<T>>::launch;
   table.vocabulary = {Start<Vocabulary<T, kListPlaces[0]>>::launch,
                       Start<Vocabulary<T, kListPlaces[1]>>::launch};

@@ -45,6 +45,12 @@ ELBEAM_DEVICE Place place_of(const NextTokenRules& rules, const StepState& state
           length < limits.max_len};
 }
 
+ELBEAM_DEVICE bool may_follow(const NextTokenRules& rules, const Place& place, int vocab,
+                              int token) {
+  if (token >= vocab || token == rules.pad) return false;
+  return token == rules.eos ? place.may_end : place.may_go_on;
+}
+
 template <typename T, int kPlaces>
 struct Vocabulary {
   using Args = VocabularyArgs<T>;
@@ -99,7 +105,8 @@ struct Vocabulary {
     for (int i = 0; i < kSteps; ++i) {
       const int token = first + i * kWarp + lane_index();
       const std::uint64_t entry = entry_of(args, token, x[i]);
-      unsigned votes = ballot(may_follow(args, place, token) && entry > list.last);
+      unsigned votes =
+          ballot(may_follow(args.rules, place, args.vocab, token) && entry > list.last);
       for (; votes != 0; votes &= votes - 1) {
         const std::uint64_t candidate = shuffle(entry, lowest_bit(votes));
         if (candidate > list.last && !is_banned(args, row, place.length, entry_key(candidate)))
@@ -111,11 +118,6 @@ struct Vocabulary {
   static ELBEAM_DEVICE std::uint64_t entry_of(const Args& args, int token, float x) {
     const float value = token == args.rules.unk ? x - args.rules.unk_penalty : x;
     return value == value ? rank_entry(value, token) : TopList<kPlaces>::nothing();
-  }
-
-  static ELBEAM_DEVICE bool may_follow(const Args& args, const Place& place, int token) {
-    if (token >= args.vocab || token == args.rules.pad) return false;
-    return token == args.rules.eos ? place.may_end : place.may_go_on;
   }
 
   // The same token in every lane.

@@ -135,7 +135,7 @@ _ROWS = [
 
 _VOCABULARY = [
     ("no tail guard behind the vocabulary", "token < args.vocab ? to_float(logits[token])", "token >= 0 ? to_float(logits[token])"),
-    ("pad may be said", "if (token >= args.vocab || token == args.rules.pad) return false;", "if (token >= args.vocab) return false;"),
+    ("pad may be said", "if (token >= vocab || token == rules.pad) return false;", "if (token >= vocab) return false;"),
     ("one step too long", "state.step < rules.max_len};", "state.step <= rules.max_len};"),
     ("the end comes a step too late", "state.step >= rules.min_len,", "state.step > rules.min_len,"),
     ("the last banned token is not", "i <= length; i += kWarp", "i < length; i += kWarp"),
@@ -154,6 +154,20 @@ _LOG_PROB = [
 ]  # fmt: skip
 
 _LOG_PROB += [("the target of row 0", "args.targets[block_x()]]", "args.targets[0]]")]
+
+_SAMPLE = [
+    ("the least token is left out", "rank_entry(value, first + i) < least) continue;", "rank_entry(value, first + i) <= least) continue;"),
+    ("too many tokens take part", "digits += total >= wanted ? 1 : 0;", "digits += total > wanted ? 1 : 0;"),
+    ("sums are overwritten before they have been read", "    block_barrier();  // the sums before have been read\n", ""),
+    ("sums are read before they are there",
+     "lane_index() / 2] = sum;\n    block_barrier();", "lane_index() / 2] = sum;"),
+    ("lanes keep what they should give", "const float given = upper ? values[i] : values[half + i];", "const float given = upper ? values[half + i] : values[i];"),
+    ("all places draw the same", "counter.word[2] = static_cast<std::uint32_t>(place);", "counter.word[2] = 0;"),
+    ("banned tokens are drawn", "if (banned[i] >= 0) logits", "if (banned[i] > 1 << 20) logits"),
+    ("the sum is taken without what is banned", "    block_barrier();  // the sum has been taken\n", ""),
+    ("the second warp's draw does not count", "for (int w = 0; w < thread_count() / kWarp; ++w) best = entries", "for (int w = 0; w < 1; ++w) best = entries"),
+    ("scratch is overwritten while it is read", "    block_barrier();  // what lies in scratch has been read\n", ""),
+]  # fmt: skip
 
 _TOP_LIST = [
     ("-0 before 0", "float_bits(value + 0.0F);", "float_bits(value);"),
@@ -259,6 +273,7 @@ MUTANTS = [
     *_entries("rows.hpp", _ROWS, ROWS),
     *_entries("vocabulary.hpp", _VOCABULARY, VOCABULARY),
     *_entries("vocabulary.hpp", _LOG_PROB, "LogProb*"),
+    *_entries("sample.hpp", _SAMPLE, "SampleKernel*"),
     *_entries("top_list.hpp", _TOP_LIST, VOCABULARY),
     *_entries("beam.hpp", _BEAM, SEARCH, "search"),
     *_entries("warpgroup_attention.hpp", _WARPGROUP, WARPGROUP, "half"),
