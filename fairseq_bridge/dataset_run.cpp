@@ -32,9 +32,7 @@ GenerateRequest generate_request(const GenerateJob& job, const std::vector<Sente
   }
   request.attention = needs_attention(options.output) || options.search.coverage_penalty > 0;
   request.random = &random;
-  if (options.search.counter_draws) {
-    for (const Sentence& row : rows) request.sentence_ids.push_back(row.id);
-  }
+  for (const Sentence& row : rows) request.sentence_ids.push_back(row.id);
   return request;
 }
 

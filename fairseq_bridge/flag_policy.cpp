@@ -20,7 +20,7 @@ constexpr FlagPolicy kPolicies[] = {
      "a sentence is done when X * beam hypotheses have finished"},
     {"--compat", kYes, kDefault, "", "whose surprises to reproduce; fixed: none"},
     {"--coverage-penalty", kYes, kDefault, "", "weight of the coverage penalty (Wu et al. 2016)"},
-    {"--device", kYes, kDefault, "", "cpu, cuda[:N] or cuda-emulated[:90] (see docs/gpu.md)"},
+    {"--device", kYes, kDefault, "", "cpu, cuda[:N,...] or cuda-emulated[:90] (see docs/gpu.md)"},
     {"--dtype", kYes, kDefault, "fp32|fp64|bf16|fp16|int8",
      "fp32; fp64 for proofs; or fp32 with weights rounded to bf16, fp16 or int8"},
     {"--early-stopping", kYes, kDefault, "",

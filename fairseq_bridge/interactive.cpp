@@ -144,9 +144,7 @@ class Session {
                           const std::vector<std::vector<Tokens>>& constraints) {
     GenerateRequest request = job_.task.request(rows, {});
     request.random = &random_;
-    if (job_.options.search.counter_draws) {
-      for (const Sentence& row : rows) request.sentence_ids.push_back(first_id_ + row.id);
-    }
+    for (const Sentence& row : rows) request.sentence_ids.push_back(first_id_ + row.id);
     request.attention =
         needs_attention(job_.options.output) || job_.options.search.coverage_penalty > 0;
     if (!constraints.empty()) {

@@ -351,7 +351,8 @@ std::int64_t read_seed(const ParsedFlags& flags) {
 
 void check_device(const ParsedFlags& flags) {
   const std::string device = flags.text("--device").value();
-  if (device != "cpu") device::open_device(device);
+  if (device == "cpu") return;
+  for (const std::string& name : device::device_names(device)) device::open_device(name);
 }
 
 }  // namespace elbeam::fairseq

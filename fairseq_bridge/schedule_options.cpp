@@ -1,6 +1,7 @@
 #include "fairseq_bridge/schedule_options.hpp"
 
 #include "base/check.hpp"
+#include "device/device.hpp"
 #include "fairseq_bridge/option_groups.hpp"
 
 #include <algorithm>
@@ -37,6 +38,13 @@ runtime::ScheduleOptions read_schedule_options(const ParsedFlags& flags, const B
   ELBEAM_CHECK(workers >= 1 && workers <= 1024, ErrorCode::kUsage,
                "--workers must be between 1 and 1024, got ", workers);
   options.workers = static_cast<int>(workers);
+  if (const std::string device = flags.text("--device").value(); device != "cpu") {
+    options.background = true;
+    // Samples of fairseq's stream are drawn by one worker.
+    const bool one = flags.flag("--sampling") && *flags.text("--sampling-draws") == "fairseq";
+    if (!flags.given("--workers") && !one)
+      options.workers = static_cast<int>(device::device_names(device).size());
+  }
   if (const auto limit = flags.text("--memory-limit")) {
     options.memory_limit = parse_bytes("--memory-limit", *limit);
   }

@@ -119,11 +119,14 @@ class Buffer {
 };
 
 // "cpu" is no device; "cuda", "cuda:N", "cuda-emulated" and "cuda-emulated:90", with the kernels of
-// sm_90, are. Throws Error: kUsage for another
-// word, kDevice for a device that is not there or that this build cannot use.
+// sm_90 (":80" is the same as without), are. Throws Error: kUsage for another word, kDevice for a
+// device that is not there or that this build cannot use.
 std::shared_ptr<Device> open_device(const std::string& name);
 // Whether `name` is the name of a device, present or not.
 bool is_device_name(const std::string& name);
+// The devices of a list: "cuda:0,2" is cuda:0 and cuda:2. Throws Error(kUsage) for what is no list
+// of devices, and for one that is named twice.
+std::vector<std::string> device_names(const std::string& list);
 
 // What this build can decode on besides the CPU, in words.
 std::string supported_devices();

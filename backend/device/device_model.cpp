@@ -120,7 +120,6 @@ class Model : public DeviceModel {
     shape.longest_prompt = start->longest_prompt;
     check_memory(shape, *request.batch);
     {
-      const std::lock_guard<std::mutex> lock(decode_mutex_);
       DecodeRun<T> run = make_run(*request.batch, shape);
       if (start->take(run.read(start->prompts, static_cast<float>(request.options.temperature)),
                       request)) {
@@ -190,7 +189,6 @@ class Model : public DeviceModel {
   StackWeights<T> decoder_;
   Linear<T> output_;
   mutable std::mutex mutex_;  // guards the report
-  std::mutex decode_mutex_;   // a captured step must not be mixed with another batch's
   mutable model::CacheReport report_;
 };
 

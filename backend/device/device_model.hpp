@@ -10,7 +10,8 @@
 
 namespace elbeam::device {
 
-// As a StepModel it serves every search: log-probabilities go to the host in each step.
+// As a StepModel it serves every search: log-probabilities go to the host in each step. One batch
+// at a time, by either way (device_pool.hpp sees to that).
 class DeviceModel : public model::Transformer {
  public:
   virtual const Device& device() const = 0;

@@ -7,38 +7,71 @@
 #include "device/emulated_device.hpp"
 #endif
 
+#include <set>
+
 namespace elbeam::device {
 namespace {
 
+constexpr const char* kExpected =
+    " (expected cpu, cuda, cuda:N or cuda-emulated[:90], with several numbers for several devices: "
+    "cuda:0,1)";
+
+// "cuda" of "cuda:3".
+std::string kind_of(const std::string& name) { return name.substr(0, name.find(':')); }
+
 // The number of "cuda:N", 0 of "cuda"; -1 of another word.
-int cuda_number(const std::string& name) {
-  if (name == "cuda") return 0;
-  if (!name.starts_with("cuda:") || name.size() < 6 || name.size() > 8) return -1;
+int number_of(const std::string& name) {
+  const std::size_t colon = name.find(':');
+  if (colon == std::string::npos) return 0;
+  const std::string digits = name.substr(colon + 1);
+  if (digits.empty() || digits.size() > 3) return -1;
   int number = 0;
-  for (const char c : name.substr(5)) {
+  for (const char c : digits) {
     if (c < '0' || c > '9') return -1;
     number = 10 * number + (c - '0');
   }
   return number;
 }
 
+// The emulated device has a compute capability for a number.
 bool is_emulated(const std::string& name) {
-  return name == "cuda-emulated" || name == "cuda-emulated:90";
+  return name == "cuda-emulated" || name == "cuda-emulated:80" || name == "cuda-emulated:90";
 }
 
 }  // namespace
 
-bool is_device_name(const std::string& name) { return is_emulated(name) || cuda_number(name) >= 0; }
+bool is_device_name(const std::string& name) {
+  return is_emulated(name) || (kind_of(name) == "cuda" && number_of(name) >= 0);
+}
+
+std::vector<std::string> device_names(const std::string& list) {
+  const std::size_t colon = list.find(':');
+  std::vector<std::string> names;
+  if (colon == std::string::npos) names.push_back(list);
+  for (std::size_t begin = colon + 1; colon != std::string::npos;) {
+    const std::size_t end = list.find(',', begin);
+    names.push_back(concat(list.substr(0, colon), ":", list.substr(begin, end - begin)));
+    if (end == std::string::npos) break;
+    begin = end + 1;
+  }
+  std::set<int> numbers;
+  for (const std::string& name : names) {
+    ELBEAM_CHECK(is_device_name(name), ErrorCode::kUsage,
+                 "argument --device: invalid value: ", quoted(list), kExpected);
+    ELBEAM_CHECK(numbers.insert(number_of(name)).second, ErrorCode::kUsage,
+                 "argument --device: ", quoted(list), " names device ", number_of(name), " twice");
+  }
+  return names;
+}
 
 std::shared_ptr<Device> open_device(const std::string& name) {
   ELBEAM_CHECK(is_device_name(name), ErrorCode::kUsage,
-               "argument --device: invalid value: ", quoted(name),
-               " (expected cpu, cuda, cuda:N or cuda-emulated[:90])");
+               "argument --device: invalid value: ", quoted(name), kExpected);
 #if defined(ELBEAM_EMULATED_DEVICE)
-  if (is_emulated(name)) return make_emulated_device(name == "cuda-emulated" ? 80 : 90);
+  if (is_emulated(name)) return make_emulated_device(name == "cuda-emulated:90" ? 90 : 80);
 #endif
 #if defined(ELBEAM_WITH_CUDA)
-  if (!is_emulated(name)) return make_cuda_device(cuda_number(name));
+  if (!is_emulated(name)) return make_cuda_device(number_of(name));
 #endif
   fail(ErrorCode::kDevice, "--device ", name,
        ": this build has no support for it; use --device cpu (devices: ", supported_devices(), ")");

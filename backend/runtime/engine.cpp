@@ -3,6 +3,7 @@
 #include "archive/checkpoint.hpp"
 #include "base/check.hpp"
 #include "base/checked_math.hpp"
+#include "device/device_pool.hpp"
 #include "model/gpt2.hpp"
 #include "model/initialisation_draws.hpp"
 #include "runtime/combined_models.hpp"
@@ -158,8 +159,10 @@ std::unique_ptr<model::Transformer> load_native(
       std::move(selection),
       options.pack_cache ? std::optional(options.pack_cache_folder) : std::nullopt};
   if (options.device == "cpu") return model::load_transformer(std::move(checkpoint), wanted);
-  auto loaded =
-      device::load_device_model(std::move(checkpoint), wanted, device::open_device(options.device));
+  std::vector<std::unique_ptr<device::DeviceModel>> models;
+  for (const std::string& name : device::device_names(options.device))
+    models.push_back(device::load_device_model(checkpoint, wanted, device::open_device(name)));
+  auto loaded = device::make_device_pool(std::move(models));
   on_device = loaded.get();
   return loaded;
 }

@@ -51,6 +51,20 @@ bool has_independent_sentences(const SearchOptions& search) {
   return false;
 }
 
+// " (batches 3 to 4, sentences 17, 5, ...)": the numbers in the data, where they are known.
+std::string where(const RequestGroup& group) {
+  constexpr std::size_t kNamed = 12;
+  const std::int64_t first = group.places.front().batch;
+  const std::int64_t last = group.places.back().batch;
+  std::string text =
+      first == last ? concat(" (batch ", first) : concat(" (batches ", first, " to ", last);
+  const std::vector<std::int64_t>& ids = group.request.sentence_ids;
+  for (std::size_t i = 0; i < std::min(ids.size(), kNamed); ++i)
+    text += concat(i == 0 ? ", sentences " : ", ", ids[i]);
+  if (ids.size() > kNamed) text += concat(" and ", ids.size() - kNamed, " more");
+  return text + ")";
+}
+
 // A group on its way through a worker.
 struct Task {
   RequestGroup group;
@@ -126,7 +140,7 @@ class Scheduler::Run {
         counters_(scheduler.counters_),
         deliver_(deliver),
         known_(scheduler.search_, kept_bytes(scheduler.options_)) {
-    if (scheduler.options_.workers > 1) {
+    if (scheduler.options_.workers > 1 || scheduler.options_.background) {
       workers_ = std::make_unique<Workers>(scheduler.options_.workers,
                                            [this](Task& task) { execute(task); });
     }
@@ -259,6 +273,11 @@ class Scheduler::Run {
   void execute(Task& task) {
     try {
       task.results = generate(task.group);
+    } catch (const Error& error) {
+      task.error = error.code() == ErrorCode::kDevice
+                       ? std::make_exception_ptr(
+                             Error(error.code(), concat(error.what(), where(task.group))))
+                       : std::current_exception();
     } catch (...) {
       task.error = std::current_exception();
     }

@@ -14,6 +14,8 @@ namespace elbeam::runtime {
 
 struct ScheduleOptions {
   int workers = 1;                // groups that are decoded at the same time
+  bool background = false;        // one worker, too, is a thread of its own: the caller's callbacks
+                                  // run while a group is decoded
   std::int64_t memory_limit = 0;  // bytes of predict_memory() of all workers together; 0: none
   // Most source tokens of a group, padding included, where several fairseq batches are put into
   // one; 0: no bound.
@@ -46,7 +48,8 @@ class Scheduler {
 
   // Calls both functions on the calling thread only. Throws what they and Generator::generate()
   // throw, after the results of all batches before have been delivered; Error(kOutOfMemory) where
-  // one sentence alone needs more than there is.
+  // one sentence alone needs more than there is; Error(kDevice) with the batches and the sentences
+  // of the group that a device failed at.
   void run(const Next& next, const Deliver& deliver);
 
   const ScheduleCounters& counters() const noexcept { return counters_; }

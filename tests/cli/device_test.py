@@ -84,6 +84,16 @@ class EmulatedDevice(unittest.TestCase):
     def test_draws_of_fairseqs_stream(self):
         self.check("--sampling", "--beam", "2", "--nbest", "2", "--max-len-b", "8", "--seed", "7")
 
+    def test_several_devices(self):
+        """Batches are shared out to the devices; the output is in one order, that of one device."""
+        few = ["--num-shards", "4", "--shard-id", "1", "--batch-size", "4", "--beam", "2", "--max-len-b", "12"]
+        few += ["--no-shared-sources"]
+        one = run(*few, "--device", "cuda-emulated")
+        for flags in (["cuda-emulated:80,90"], ["cuda-emulated:90,80", "--workers", "5"]):
+            several = run(*few, "--device", *flags)
+            self.assertEqual(several.returncode, 0, several.stderr[-600:])
+            self.assertEqual(one.stdout, several.stdout)
+
     def test_a_search_on_the_host(self):
         self.check("--beam", "4", "--diverse-beam-groups", "2", "--prefix-size", "1")
 
@@ -150,8 +160,9 @@ class Errors(unittest.TestCase):
         self.assertRegex(result.stderr, pattern)
 
     def test_unknown_device(self):
-        for name in ("tpu", "cuda:", "cuda:x", "cuda:99999", "cuda-emulated:1"):
+        for name in ("tpu", "cuda:", "cuda:x", "cuda:99999", "cuda:0,cuda:1", "cuda-emulated:1", "cuda-emulated:80,"):
             self.check(2, "expected cpu, cuda, cuda:N or cuda-emulated", "--device", name)
+        self.check(2, "names device 90 twice", "--device", "cuda-emulated:90,80,90")
 
     def test_a_device_that_is_not_there(self):
         """No support in the build, no driver, no such device: each says what is the matter."""

@@ -69,11 +69,22 @@ TEST(CudaRuntime, NamesWhatIsMissing) {
 }
 
 TEST(DeviceName, OnlyKnownNames) {
-  for (const char* name : {"cuda", "cuda:0", "cuda:12", "cuda-emulated"})
+  for (const char* name : {"cuda", "cuda:0", "cuda:12", "cuda-emulated", "cuda-emulated:90"})
     EXPECT_TRUE(is_device_name(name)) << name;
   for (const char* name : {"cpu", "", "cuda:", "cuda:-1", "cuda:1x", "cuda:1000", "gpu", "CUDA"})
     EXPECT_FALSE(is_device_name(name)) << name;
   EXPECT_THROW(open_device("gpu"), Error);
+}
+
+TEST(DeviceName, ListsOfDevices) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(device_names("cuda"), Names{"cuda"});
+  EXPECT_EQ(device_names("cuda:3"), Names{"cuda:3"});
+  EXPECT_EQ(device_names("cuda:0,2,11"), (Names{"cuda:0", "cuda:2", "cuda:11"}));
+  for (const char* list : {"cpu", "cuda,cuda", "cuda:", "cuda:,1", "cuda:0,", "cuda:0,,1",
+                           "cuda:0,x", "cuda:1,0,1", "cuda:0,cuda:1", ","}) {
+    EXPECT_THROW(device_names(list), Error) << list;
+  }
 }
 
 }  // namespace

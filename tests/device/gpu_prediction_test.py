@@ -1,9 +1,11 @@
 """bench.gpu_prediction: its formulas at shapes whose bytes and operations are known, and the table in docs/gpu.md."""
 
 import pathlib
+import tempfile
 import unittest
 
 from bench import gpu_prediction as model
+from bench import gpu_refill
 
 
 class Prediction(unittest.TestCase):
@@ -38,6 +40,29 @@ class Prediction(unittest.TestCase):
             encoding="utf-8"
         )
         self.assertIn(model.table(), page)
+
+
+class Refill(unittest.TestCase):
+    def test_lengths_of_an_output(self):
+        """A sentence takes the steps of its longest hypothesis."""
+        lines = "S-3\ta b c\nH-3\t-1\tx y\nP-3\t-1 -1 -1\nP-3\t-1 -1 -1 -1\nS-7\ta\nP-7\t-1 -1\n"
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "out")
+            path.write_text(lines, encoding="utf-8")
+            self.assertEqual(gpu_refill.read_lengths(path), [(2, 2), (4, 4)])
+
+    def test_steps_of_both_schedules(self):
+        """Two at a time of 1, 4, 1, 4 steps: 4 + 4 in batches; refilled, 10 sentence-steps are 6 steps."""
+        sentences = [(10, 1), (10, 4), (10, 1), (10, 4)]
+        batches, refilled, larger = gpu_refill.compare(sentences, 2, "H100", 0.5)
+        self.assertEqual((batches.steps, refilled.steps, larger.steps), (8, 6, 4))
+        self.assertLess(refilled.milliseconds, batches.milliseconds)
+        alike = gpu_refill.compare([(10, 3)] * 4, 2, "H100", 0.5)
+        self.assertEqual(alike[0].milliseconds, alike[1].milliseconds)
+
+    def test_rows_are_those_that_were_captured(self):
+        self.assertEqual([gpu_refill.bucket(live, 64) for live in (1, 8, 9, 64)], [8, 8, 16, 64])
+        self.assertEqual([gpu_refill.bucket(live, 4) for live in (1, 4)], [1, 4])
 
 
 if __name__ == "__main__":

@@ -178,6 +178,93 @@ TEST(Scheduler, AnAllocationThatFailsHalvesTheGroup) {
   EXPECT_EQ(code_of([&] { schedule(none, requests, search, {}); }), ErrorCode::kOutOfMemory);
 }
 
+// Fails as a device does, at batches with a sentence that begins with token 11.
+class FailingModel final : public StepModel {
+ public:
+  std::int64_t vocab_size() const override { return model_.vocab_size(); }
+  std::int64_t max_decoder_positions() const override { return model_.max_decoder_positions(); }
+  std::int64_t max_source_positions() const override { return model_.max_source_positions(); }
+  std::unique_ptr<DecodeState> start(const SourceBatch& batch, const DecodeShape& shape) override {
+    for (const auto& sentence : batch.sentences) {
+      if (sentence.front() == 11) throw Error(ErrorCode::kDevice, "CUDA: a step: launch failure");
+    }
+    return model_.start(batch, shape);
+  }
+
+ private:
+  test::ScriptedModel model_{kVocab, 40, script};
+};
+
+TEST(Scheduler, ADeviceThatFailsIsToldWithItsSentences) {
+  auto requests = batches(6, 3);
+  for (std::size_t b = 0; b < requests.size(); ++b) {
+    for (std::size_t s = 0; s < 3; ++s) {
+      requests[b].sentence_ids.push_back(ssize(100 + 10 * b + s));
+      requests[b].batch.sentences[s].front() = 2;
+    }
+  }
+  requests[4].batch.sentences[1].front() = 11;
+  const Generator generator(std::make_shared<FailingModel>(), {});
+  for (const int workers : {1, 2}) {
+    for (const bool background : {false, true}) {
+      ScheduleOptions options;
+      options.workers = workers;
+      options.background = background;
+      options.join = false;
+      Scheduler scheduler(generator, lengths_that_depend_on_padding(), options);
+      std::size_t next = 0;
+      std::size_t delivered = 0;
+      try {
+        scheduler.run(
+            [&]() -> std::optional<GenerateRequest> {
+              if (next == requests.size()) return std::nullopt;
+              return requests[next++];
+            },
+            [&](const std::vector<SentenceResult>& found) {
+              delivered += 1;
+              EXPECT_EQ(found.size(), 3U);
+            });
+        ADD_FAILURE() << "nothing failed";
+      } catch (const Error& error) {
+        EXPECT_EQ(error.code(), ErrorCode::kDevice);
+        EXPECT_STREQ(error.what(),
+                     "CUDA: a step: launch failure (batch 4, sentences 140, 141, 142)");
+      }
+      EXPECT_EQ(delivered, 4U) << workers << " workers";
+    }
+  }
+}
+
+// Draws by counters depend on the sentence's number alone.
+TEST(Scheduler, CountersDrawTheSameInEveryGroup) {
+  const Generator generator(std::make_shared<LimitedModel>(1000), {});
+  auto requests = batches(5, 4);
+  requests[3].batch = requests[0].batch;  // equal sentences are drawn anew
+  std::int64_t id = 0;
+  for (GenerateRequest& request : requests) {
+    for (std::size_t s = 0; s < 4; ++s) request.sentence_ids.push_back(7 * ++id);
+  }
+  SearchOptions search = lengths_that_depend_on_padding();
+  search.strategy = Strategy::kSampling;
+  search.counter_draws = true;
+  search.draw_seed = 5;
+  for (const int workers : {1, 3}) {
+    ScheduleOptions options;
+    options.workers = workers;
+    options.background = true;
+    options.max_tokens = 50;
+    const Outcome outcome = schedule(generator, requests, search, options);
+    EXPECT_LT(outcome.counters.groups, 5);
+    EXPECT_EQ(outcome.counters.repeated, 0);
+    expect_as_alone(generator, requests, search, outcome);
+  }
+  search.draw_seed = 6;
+  const auto other = generator.generate(requests[0], search);
+  search.draw_seed = 5;
+  const auto one = generator.generate(requests[0], search);
+  EXPECT_NE(other[0].hypotheses[0].positional_scores, one[0].hypotheses[0].positional_scores);
+}
+
 TEST(Scheduler, GroupsStayBelowTheLimit) {
   const auto model = std::make_shared<LimitedModel>(1000);
   const Generator generator(model, {});

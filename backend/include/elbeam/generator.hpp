@@ -49,8 +49,8 @@ struct GenerateRequest {
   // each below the batch's size. It keeps what groups had in common in the first step by place in
   // the batch, and looks it up by these numbers later. Empty: every sentence has its own.
   std::vector<std::int64_t> diversity_ids;
-  // SearchOptions::counter_draws: which sentence of all of them each one is, below 2^32. Empty: its
-  // number in the batch.
+  // Which sentence of all of them each one is: for messages, and for SearchOptions::counter_draws,
+  // which look at the lower 32 bits. Empty: its number in the batch.
   std::vector<std::int64_t> sentence_ids;
   // What every hypothesis starts from instead of eos (fairseq's bos_token argument).
   std::optional<std::int64_t> start_token;
