@@ -252,7 +252,7 @@ TEST(Scheduler, CountersDrawTheSameInEveryGroup) {
     ScheduleOptions options;
     options.workers = workers;
     options.background = true;
-    options.max_tokens = 50;
+    options.max_tokens = 100;
     const Outcome outcome = schedule(generator, requests, search, options);
     EXPECT_LT(outcome.counters.groups, 5);
     EXPECT_EQ(outcome.counters.repeated, 0);
