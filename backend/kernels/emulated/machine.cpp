@@ -309,6 +309,12 @@ void run_grid(const LaunchShape& shape, void (*body)(const void*), const void* a
     run_cluster();
     if (!machine.error.empty()) break;
   }
+#if defined(ELBEAM_ADDRESS_SANITIZER)
+  if (!machine.error.empty()) {  // frames that were stopped half-way are not left by returning
+    for (const Fiber& fiber : machine.fibers)
+      __asan_unpoison_memory_region(fiber.stack, kStackBytes);
+  }
+#endif
   machine.fibers.insert(machine.fibers.end(), std::make_move_iterator(spare.begin()),
                         std::make_move_iterator(spare.end()));
   ELBEAM_CHECK(machine.error.empty(), ErrorCode::kInternal, "emulated device: ", machine.error);
