@@ -113,8 +113,17 @@ void trace_reads(const TileProduct& product, void* where) {
 void execute(std::size_t first_thread, std::size_t which) {
   const TileProduct& product = issued[first_thread].products[which];
   const int n = product.columns;
-  const auto a = numbers_of(Matrix(product.a, product.transposed_a), kM, false, product.number);
-  const auto b = numbers_of(Matrix(product.b, product.transposed_b), n, true, product.number);
+  const Matrix in_a(product.a, product.transposed_a);
+  const Matrix in_b(product.b, product.transposed_b);
+  // What may stop the launch comes before what has to be freed: a stopped thread does not return.
+  for_each_eight(in_a, kM, [](int, int, const unsigned char*) {});
+  for_each_eight(in_b, n, [](int, int, const unsigned char*) {});
+  for (std::size_t t = 0; t < kGroupThreads; ++t) {
+    if (!(issued[first_thread + t].products[which] == product))
+      stop("threads of a warpgroup issue different products");
+  }
+  const auto a = numbers_of(in_a, kM, false, product.number);
+  const auto b = numbers_of(in_b, n, true, product.number);
   std::vector<float> c(static_cast<std::size_t>(kM * n));
   for (int m = 0; m < kM; ++m) {
     float* const row = c.data() + m * n;
@@ -126,7 +135,6 @@ void execute(std::size_t first_thread, std::size_t which) {
   }
   for (std::size_t t = 0; t < kGroupThreads; ++t) {
     const TileProduct& mine = issued[first_thread + t].products[which];
-    if (!(mine == product)) stop("threads of a warpgroup issue different products");
     for (int i = 0; i < n / 2; ++i) {
       // D: a warp has 16 rows, a lane rows lane / 4 and 8 below it, pairs of columns 8 apart.
       const int lane = static_cast<int>(t % 32);
