@@ -136,10 +136,9 @@ def main():
         results = json.loads(options.results.read_text(encoding="utf-8"))
     for name in options.only or available:
         for record in measure(available[name], place, options):
+            results["machine"] = machine.describe(place.elbeam, place.reference)
+            record["commit"] = results["machine"]["commit"]
             results["rounds"].append(record)
-            results["machine"] = machine.describe(place.elbeam, place.reference) | {
-                "isa": record["programs"]["elbeam"]["stats"]["isa"]
-            }
             if options.results:
                 options.results.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     print(render.machine_line(results["machine"]))

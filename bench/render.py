@@ -9,8 +9,8 @@ def machine_line(machine):
     if not machine:
         return ""
     return (
-        f"{machine['processor']}, {machine['cores']} cores, {machine['isa']}, {machine['system']}; "
-        f"{machine['elbeam']} at {machine['commit']}, fairseq {machine['fairseq']} "
+        f"{machine['processor']}, {machine['cores']} cores, {machine['system']}; "
+        f"{machine['elbeam']}, fairseq {machine['fairseq']} "
         f"(torch {machine['torch']}), CTranslate2 {machine['ctranslate2']}."
     )
 
@@ -63,8 +63,8 @@ def agreement(rounds, name):
 
 
 HEADER = """| workload | threads, dtype, beam, batch, ISA | elbeam s | tokens/s | stock / elbeam | CTranslate2 / elbeam \
-| RSS MiB | stock, CTranslate2 RSS / elbeam | same output | rounds |
-|---|---|---|---|---|---|---|---|---|---|"""
+| RSS MiB | stock, CTranslate2 RSS / elbeam | same output | rounds | commit |
+|---|---|---|---|---|---|---|---|---|---|---|"""
 
 
 def comparison(rounds, figure="decoding s"):
@@ -81,7 +81,7 @@ def comparison(rounds, figure="decoding s"):
         cells.append(", ".join(number(statistics.median(m)) if m else "-" for m in memory))
         names = ("fp32", "ctranslate2 fp32") if dtype != "fp32" else ("stock", "ctranslate2")
         same = ", ".join(agreement(group, name) or "-" for name in names)
-        cells += [same, str(len(group))]
+        cells += [same, str(len(group)), ", ".join(sorted({r["commit"] for r in group}))]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

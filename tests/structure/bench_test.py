@@ -22,6 +22,7 @@ def record(elbeam, peer, equal=9):
     other = {"decoding s": peer, "wall s": peer, "tokens/s": 100 / peer, "peak RSS MiB": 100}
     return {
         "workload": "w", "about": "a", "threads": 1, "dtype": "fp32", "beam": 5, "batch": 16, "flags": [],
+        "commit": "c0ffee",
         "programs": {"elbeam": figures, "ctranslate2": other},
         "agreement": {"ctranslate2": {"equal": equal, "of": 10}},
     }  # fmt: skip
@@ -45,7 +46,7 @@ class Bench(unittest.TestCase):
         line = render.comparison(rounds).splitlines()[-1]
         self.assertIn("| 2.50 (2.00 - 3.00) |", line)
         self.assertIn("7 of 10", line)  # the worst round
-        self.assertTrue(line.endswith("| 3 |"))
+        self.assertTrue(line.endswith("| 3 | c0ffee |"))
 
     def test_forced_outputs_are_compared_without_their_last_step(self):
         class Sentence:
