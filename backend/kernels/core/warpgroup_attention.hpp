@@ -187,8 +187,7 @@ struct WarpgroupAttention {
       loading = loading + 1 == kStages ? 0 : loading + 1;
     }
 
-    // ---- scores
-    // ----------------------------------------------------------------------------------
+    // ---- scores ---------------------------------------------------------------------------------
 
     ELBEAM_DEVICE void clear() {
       ELBEAM_UNROLL
@@ -258,8 +257,7 @@ struct WarpgroupAttention {
       cluster_arrive();
     }
 
-    // ---- weights
-    // ---------------------------------------------------------------------------------
+    // ---- weights --------------------------------------------------------------------------------
 
     // Over the lanes that have the same rows.
     static ELBEAM_DEVICE float rows_max(float value) {
@@ -348,8 +346,7 @@ struct WarpgroupAttention {
       }
     }
 
-    // ---- results
-    // ---------------------------------------------------------------------------------
+    // ---- results --------------------------------------------------------------------------------
 
     // sums += this warpgroup's columns of the tile, transposed, times the weights.
     ELBEAM_DEVICE void pool() {
