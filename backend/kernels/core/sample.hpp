@@ -138,18 +138,25 @@ struct Sample {
     return digits;
   }
 
-  // Sums over the lanes of a warp: that of number lane / 2. Lanes give away half of what they have.
-  static ELBEAM_DEVICE float sums_of_16(float (&values)[16]) {
+  // Lanes give away half of the numbers they have, and add what they are given to the others.
+  template <int kHalf>
+  static ELBEAM_DEVICE void exchange_half(float (&values)[16]) {
+    const bool upper = (lane_index() & 2 * kHalf) != 0;
     ELBEAM_UNROLL
-    for (int half = 8; half > 0; half /= 2) {
-      const bool upper = (lane_index() & 2 * half) != 0;
-      ELBEAM_UNROLL
-      for (int i = 0; i < half; ++i) {
-        const float kept = upper ? values[half + i] : values[i];
-        const float given = upper ? values[i] : values[half + i];
-        values[i] = kept + shuffle_xor(given, 2 * half);
-      }
+    for (int i = 0; i < kHalf; ++i) {
+      const float kept = upper ? values[kHalf + i] : values[i];
+      const float given = upper ? values[i] : values[kHalf + i];
+      values[i] = kept + shuffle_xor(given, 2 * kHalf);
     }
+  }
+
+  // Sums over the lanes of a warp: that of number lane / 2. Written out, since an array that is
+  // indexed by a variable does not stay in registers.
+  static ELBEAM_DEVICE float sums_of_16(float (&values)[16]) {
+    exchange_half<8>(values);
+    exchange_half<4>(values);
+    exchange_half<2>(values);
+    exchange_half<1>(values);
     return values[0] + shuffle_xor(values[0], 1);
   }
 

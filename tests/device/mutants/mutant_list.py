@@ -161,7 +161,7 @@ _SAMPLE = [
     ("sums are overwritten before they have been read", "    block_barrier();  // the sums before have been read\n", ""),
     ("sums are read before they are there",
      "lane_index() / 2] = sum;\n    block_barrier();", "lane_index() / 2] = sum;"),
-    ("lanes keep what they should give", "const float given = upper ? values[i] : values[half + i];", "const float given = upper ? values[half + i] : values[i];"),
+    ("lanes keep what they should give", "const float given = upper ? values[i] : values[kHalf + i];", "const float given = upper ? values[kHalf + i] : values[i];"),
     ("all places draw the same", "counter.word[2] = static_cast<std::uint32_t>(place);", "counter.word[2] = 0;"),
     ("banned tokens are drawn", "if (banned[i] >= 0) logits", "if (banned[i] > 1 << 20) logits"),
     ("the sum is taken without what is banned", "    block_barrier();  // the sum has been taken\n", ""),

@@ -14,10 +14,11 @@ class NoRaces : public testing::EmptyTestEventListener {
     tracer.accesses = 0;
     tracer.start();
   }
-  void OnTestEnd(const testing::TestInfo&) override {
+  void OnTestEnd(const testing::TestInfo& test) override {
     Tracer& tracer = Tracer::instance();
     tracer.stop();
     EXPECT_TRUE(tracer.races.reports().empty()) << to_text(tracer.races.reports());
+    if (test.result()->Skipped()) return;
     EXPECT_GT(tracer.accesses, 0) << "nothing was traced";
   }
 };
