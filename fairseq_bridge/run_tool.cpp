@@ -9,10 +9,6 @@
 #include <exception>
 #include <new>
 
-#if defined(__GLIBC__)
-#include <malloc.h>
-#endif
-
 namespace elbeam::fairseq {
 namespace {
 
@@ -20,16 +16,6 @@ int status_of(const Error& error) noexcept {
   const int signal = interrupting_signal();
   if (error.code() == ErrorCode::kInterrupted && signal != 0) return 128 + signal;
   return exit_code(error.code());
-}
-
-// A batch's largest arrays come from the system and go back to it. By default glibc puts them on
-// the heap once it has seen some of them, where the results that stay among them keep their memory
-// from being used again: on Multi30k the process took 94 MB instead of 70. (A library must not
-// decide this for its process.)
-void map_large_arrays() noexcept {
-#if defined(__GLIBC__)
-  mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
-#endif
 }
 
 }  // namespace
@@ -40,7 +26,6 @@ int run_tool(const char* name, int argc, char** argv,
     std::fprintf(stderr, "%s: error: %s\n", name, message);
     return status;
   };
-  map_large_arrays();
   ignore_broken_pipes();
   install_interrupt_handlers();
   try {

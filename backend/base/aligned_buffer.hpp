@@ -2,8 +2,7 @@
 #pragma once
 
 #include "base/checked_math.hpp"
-
-#include <sys/mman.h>
+#include "base/large_blocks.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -26,16 +25,10 @@ class AlignedBuffer {
   void reserve(std::int64_t count) {
     if (count <= capacity_) return;
     const std::int64_t bytes = checked_mul(count, static_cast<std::int64_t>(sizeof(T)));
-    const std::int64_t alignment = bytes < kHugePage ? 64 : kHugePage;
-    const std::int64_t rounded = checked_add(bytes, alignment - 1) / alignment * alignment;
     data_.reset();  // first, so that the peak is one buffer and not two
     capacity_ = 0;
-    data_.reset(static_cast<T*>(std::aligned_alloc(usize(alignment), usize(rounded))));
+    data_ = allocate(bytes);
     ELBEAM_CHECK(data_ != nullptr, ErrorCode::kOutOfMemory, "cannot allocate ", bytes, " bytes");
-    // A hint, whose failure costs nothing but speed. Only whole huge pages: what lies behind them
-    // would take memory that nobody asked for.
-    if (alignment == kHugePage)
-      madvise(data_.get(), usize(bytes / kHugePage * kHugePage), MADV_HUGEPAGE);
     capacity_ = count;
   }
 
@@ -45,14 +38,32 @@ class AlignedBuffer {
   std::int64_t bytes() const noexcept { return capacity_ * static_cast<std::int64_t>(sizeof(T)); }
 
  private:
-  // Weights of hundreds of MiB: a page fault for every 4 KiB took as long as packing them, and
-  // reading them missed the TLB in each page.
-  static constexpr std::int64_t kHugePage = std::int64_t{2} << 20;
-
   struct Free {
-    void operator()(T* pointer) const noexcept { std::free(pointer); }
+    std::int64_t block_bytes = 0;  // 0: not a large block
+    void operator()(T* pointer) const noexcept {
+      if (block_bytes == 0) return std::free(pointer);
+      large_blocks::give({pointer, block_bytes});
+    }
   };
-  std::unique_ptr<T, Free> data_;
+  using Owner = std::unique_ptr<T, Free>;
+
+  static Owner allocate(std::int64_t bytes) {
+    if (bytes >= kLarge) {
+      const large_blocks::Block block = large_blocks::take(bytes);
+      return Owner(static_cast<T*>(block.data), Free{block.bytes});
+    }
+    const std::int64_t rounded = checked_add(bytes, std::int64_t{63}) / 64 * 64;
+    return Owner(static_cast<T*>(std::aligned_alloc(64, usize(rounded))));
+  }
+
+  // AddressSanitizer guards the ends of the heap's blocks only.
+#if defined(__SANITIZE_ADDRESS__)
+  static constexpr std::int64_t kLarge = INT64_MAX;
+#else
+  static constexpr std::int64_t kLarge = large_blocks::kSmallest;
+#endif
+
+  Owner data_;
   std::int64_t capacity_ = 0;
 };
 

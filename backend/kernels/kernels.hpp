@@ -21,8 +21,9 @@ Isa active_isa();
 enum class Activation { kNone, kRelu, kGelu, kGeluAccurate, kTanh, kSwish };
 
 // How packed weights lie in memory. kHalf (fp16) and kBFloat16 are widened to float when they are
-// used; only float products know them. kInt8 has a product of its own, multiply_int8.
-enum class Storage { kSame, kHalf, kBFloat16, kInt8 };
+// used; only float products know them. kBFloat16Pairs and kInt8 have products of their own,
+// multiply_pairs and multiply_int8, which round the rows they multiply with as well.
+enum class Storage { kSame, kHalf, kBFloat16, kBFloat16Pairs, kInt8 };
 
 // Numbers of a row that have an upper bound in common.
 inline constexpr std::int64_t kBoundWidth = 64;
@@ -92,6 +93,13 @@ struct KernelTable {
   void (*pack_panels)(const T* b, std::int64_t ldb, std::int64_t n, std::int64_t k, T* packed);
   // Computes the columns of panels [begin, end).
   void (*gemm_packed)(const PackedGemm<T>& gemm, std::int64_t begin, std::int64_t end);
+  // float only, and nullptr where the processor cannot multiply pairs of bf16 numbers
+  // (AVX512_BF16). As gemm_packed, but each number of A and of B is the bits of two bf16 numbers
+  // that follow each other in depth, so that k counts pairs; products are exact and summed in
+  // float.
+  void (*multiply_pairs)(const PackedGemm<T>& gemm, std::int64_t begin, std::int64_t end);
+  // x [n], rounded to the nearest, as such pairs; an odd last one is paired with 0.
+  void (*round_pairs)(const float* x, std::int64_t n, float* pairs);
   // float only; nullptr for double.
   void (*multiply_int8)(const Int8Gemm& gemm, std::int64_t begin, std::int64_t end);
   // One row of A: its scale and, int8_bytes each, its numbers of x [n] with 128 added, in the order

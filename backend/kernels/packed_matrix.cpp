@@ -20,6 +20,7 @@ constexpr std::int64_t kMinTaskWork = 64 * 1024;
 // 8-bit products of deeper matrices could overflow their 32-bit sums (255 * 127 * 65536 < 2^31).
 constexpr std::int64_t kMaxInt8Depth = 65536;
 
+constexpr std::int64_t kPairBytes = 4;  // of kBFloat16Pairs
 // kInt8: a scale and a sum.
 constexpr std::int64_t kColumnFactsBytes = sizeof(float) + sizeof(std::int32_t);
 
@@ -53,9 +54,12 @@ PackedMatrix<T>::PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, 
   if (storage_ == Storage::kInt8 && k > kMaxInt8Depth) storage_ = Storage::kHalf;
   if (std::is_same_v<T, float> && storage_ == Storage::kSame && all_half(weight, ld, n, k))
     storage_ = Storage::kHalf;
+  ELBEAM_INVARIANT(storage_ != Storage::kBFloat16Pairs || kernels<T>().multiply_pairs != nullptr);
   std::byte* const out = make_image(image_bytes({n_, k_}, storage_), image_);
   if (storage_ == Storage::kInt8) {
     pack_8_bits(weight, ld, out);
+  } else if (storage_ == Storage::kBFloat16Pairs) {
+    pack_pairs(weight, ld, out);
   } else if (storage_ != Storage::kSame) {
     pack_16_bits(weight, ld, out);
   } else {
@@ -79,6 +83,8 @@ std::int64_t PackedMatrix<T>::image_bytes(MatrixShape shape, Storage storage) {
     const std::int64_t depth = checked_add(shape.inputs, std::int64_t{3}) / 4 * 4;
     return checked_mul(columns, checked_add(depth, kColumnFactsBytes));
   }
+  if (storage == Storage::kBFloat16Pairs)
+    return checked_mul(columns, checked_add(shape.inputs, std::int64_t{1}) / 2 * kPairBytes);
   const std::int64_t unit = storage == Storage::kSame ? ssize(sizeof(T)) : 2;
   return checked_mul(checked_mul(columns, shape.inputs), unit);
 }
@@ -104,6 +110,25 @@ void PackedMatrix<T>::pack_16_bits(const T* weight, std::int64_t ld, std::byte* 
   }
 }
 
+// Panels of [k / 2][columns] pairs.
+template <typename T>
+void PackedMatrix<T>::pack_pairs(const T* weight, std::int64_t ld, std::byte* out) const {
+  const KernelTable<T>& table = kernels<T>();
+  const std::int64_t width = table.panel_width;
+  std::fill_n(out, image_.values.size(), std::byte{0});
+  if constexpr (std::is_same_v<T, float>) {
+    std::vector<float> line(usize(pairs()));
+    for (std::int64_t column = 0; column < n_; ++column) {
+      table.round_pairs(weight + column * ld, k_, line.data());
+      std::byte* to = out + (column / width * width * pairs() + column % width) * kPairBytes;
+      for (const float& pair : line) {
+        std::memcpy(to, &pair, kPairBytes);
+        to += width * kPairBytes;
+      }
+    }
+  }
+}
+
 // Panels of [k / 4][columns][4] bytes.
 template <typename T>
 void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld, std::byte* out) const {
@@ -122,7 +147,7 @@ void PackedMatrix<T>::pack_8_bits(const T* weight, std::int64_t ld, std::byte* o
   }
 }
 
-// A panel is [depth][width] units: one number each, or four of 8 bits.
+// A panel is [depth][width] units: one number each, a pair, or four of 8 bits.
 template <typename T>
 PackedMatrix<T> PackedMatrix<T>::select(std::span<const std::int64_t> outputs) const {
   PackedMatrix chosen;
@@ -130,8 +155,11 @@ PackedMatrix<T> PackedMatrix<T>::select(std::span<const std::int64_t> outputs) c
   chosen.k_ = k_;
   chosen.storage_ = storage_;
   const bool is_int8 = storage_ == Storage::kInt8;
-  const auto unit = usize(is_int8 ? 4 : storage_ == Storage::kSame ? ssize(sizeof(T)) : 2);
-  const auto depth = usize(is_int8 ? padded_depth() / 4 : k_);
+  const bool is_pairs = storage_ == Storage::kBFloat16Pairs;
+  const auto unit = usize(is_int8 || is_pairs          ? 4
+                          : storage_ == Storage::kSame ? ssize(sizeof(T))
+                                                       : 2);
+  const auto depth = usize(is_int8 ? padded_depth() / 4 : is_pairs ? pairs() : k_);
   const auto width = usize(kernels<T>().panel_width);
   const std::int64_t bytes = image_bytes({chosen.n_, k_}, storage_);
   std::byte* const image = make_image(bytes, chosen.image_);
@@ -216,34 +244,52 @@ void PackedMatrix<T>::share_out(std::int64_t m, ThreadPool* pool, Part&& part) c
 
 template <typename T>
 void PackedMatrix<T>::run(const PackedGemm<T>& gemm, ThreadPool* pool) const {
-  const KernelTable<T>& table = kernels<T>();
   if constexpr (std::is_same_v<T, float>) {
-    if (storage_ == Storage::kInt8) {
-      // Reused by all products of this thread: a step allocates nothing.
-      thread_local AlignedBuffer<std::uint8_t> rows;
-      thread_local AlignedBuffer<float> scales;
-      Int8Gemm quantized;
-      quantized.out = gemm;
-      quantized.k = padded_depth();
-      const std::int64_t row_bytes = quantized.k * table.int8_bytes;
-      rows.reserve(checked_mul(gemm.m, row_bytes));
-      scales.reserve(gemm.m);
-      for (std::int64_t row = 0; row < gemm.m; ++row) {
-        table.quantize_row(gemm.a + row * gemm.lda, k_, rows.data() + row * row_bytes,
-                           scales.data() + row);
-      }
-      quantized.a = rows.data();
-      quantized.a_scale = scales.data();
-      quantized.packed = reinterpret_cast<const std::int8_t*>(image_.values.data());
-      quantized.b_scale = column_scales();
-      quantized.b_sum = column_sums();
-      return share_out(gemm.m, pool, [&](std::int64_t begin, std::int64_t end) {
-        table.multiply_int8(quantized, begin, end);
-      });
-    }
+    if (storage_ == Storage::kBFloat16Pairs) return run_pairs(gemm, pool);
+    if (storage_ == Storage::kInt8) return run_int8(gemm, pool);
   }
+  share_out(gemm.m, pool, [&](std::int64_t begin, std::int64_t end) {
+    kernels<T>().gemm_packed(gemm, begin, end);
+  });
+}
+
+template <typename T>
+void PackedMatrix<T>::run_pairs(PackedGemm<float> gemm, ThreadPool* pool) const {
+  const KernelTable<float>& table = kernels<float>();
+  // Reused by all products of this thread: a step allocates nothing.
+  thread_local AlignedBuffer<float> rows;
+  rows.reserve(checked_mul(gemm.m, pairs()));
+  for (std::int64_t row = 0; row < gemm.m; ++row)
+    table.round_pairs(gemm.a + row * gemm.lda, k_, rows.data() + row * pairs());
+  gemm.a = rows.data();
+  gemm.lda = gemm.k = pairs();
   share_out(gemm.m, pool,
-            [&](std::int64_t begin, std::int64_t end) { table.gemm_packed(gemm, begin, end); });
+            [&](std::int64_t begin, std::int64_t end) { table.multiply_pairs(gemm, begin, end); });
+}
+
+template <typename T>
+void PackedMatrix<T>::run_int8(const PackedGemm<float>& gemm, ThreadPool* pool) const {
+  const KernelTable<float>& table = kernels<float>();
+  thread_local AlignedBuffer<std::uint8_t> rows;  // reused, as above
+  thread_local AlignedBuffer<float> scales;
+  Int8Gemm quantized;
+  quantized.out = gemm;
+  quantized.k = padded_depth();
+  const std::int64_t row_bytes = quantized.k * table.int8_bytes;
+  rows.reserve(checked_mul(gemm.m, row_bytes));
+  scales.reserve(gemm.m);
+  for (std::int64_t row = 0; row < gemm.m; ++row) {
+    table.quantize_row(gemm.a + row * gemm.lda, k_, rows.data() + row * row_bytes,
+                       scales.data() + row);
+  }
+  quantized.a = rows.data();
+  quantized.a_scale = scales.data();
+  quantized.packed = reinterpret_cast<const std::int8_t*>(image_.values.data());
+  quantized.b_scale = column_scales();
+  quantized.b_sum = column_sums();
+  share_out(gemm.m, pool, [&](std::int64_t begin, std::int64_t end) {
+    table.multiply_int8(quantized, begin, end);
+  });
 }
 
 template class PackedMatrix<float>;

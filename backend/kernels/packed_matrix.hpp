@@ -26,8 +26,9 @@ class PackedMatrix {
   //
   // Storage::kSame keeps the values: in 16 bits where all of them are fp16 numbers (a checkpoint
   // that was saved in half precision), else as they are. kHalf and kBFloat16 round to the nearest;
-  // kInt8 rounds each output's weights to 1/127 of their largest, and each row of a product's input
-  // likewise. Doubles are always kept.
+  // kBFloat16Pairs, which the kernels have to have a product of, too, and each row of a product's
+  // input likewise; kInt8 rounds each output's weights to 1/127 of their largest, and each row of a
+  // product's input likewise. Doubles are always kept.
   PackedMatrix(const T* weight, std::int64_t ld, std::int64_t n, std::int64_t k,
                Storage storage = Storage::kSame);
 
@@ -74,8 +75,10 @@ class PackedMatrix {
   std::int64_t panels() const;
   std::int64_t columns() const { return panels() * kernels<T>().panel_width; }
   std::int64_t padded_depth() const { return (k_ + 3) / 4 * 4; }  // of 8-bit weights
+  std::int64_t pairs() const { return (k_ + 1) / 2; }             // of kBFloat16Pairs
   void pack_as_given(const T* weight, std::int64_t ld, std::byte* out) const;
   void pack_16_bits(const T* weight, std::int64_t ld, std::byte* out) const;
+  void pack_pairs(const T* weight, std::int64_t ld, std::byte* out) const;
   void pack_8_bits(const T* weight, std::int64_t ld, std::byte* out) const;
   // kInt8: behind the weights, for the columns of all panels.
   const float* column_scales() const;
@@ -84,6 +87,8 @@ class PackedMatrix {
   template <typename Part>
   void share_out(std::int64_t m, ThreadPool* pool, Part&& part) const;
   void run(const PackedGemm<T>& gemm, ThreadPool* pool) const;
+  void run_pairs(PackedGemm<float> gemm, ThreadPool* pool) const;
+  void run_int8(const PackedGemm<float>& gemm, ThreadPool* pool) const;
 
   std::int64_t n_ = 0;
   std::int64_t k_ = 0;

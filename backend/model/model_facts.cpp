@@ -18,7 +18,8 @@ kernels::Storage packed_storage(DType dtype) {
     case DType::kFp16:
       return kernels::Storage::kHalf;
     case DType::kBf16:
-      return kernels::Storage::kBFloat16;
+      return kernels::kernels<float>().multiply_pairs != nullptr ? kernels::Storage::kBFloat16Pairs
+                                                                 : kernels::Storage::kBFloat16;
     case DType::kInt8:
       return kernels::Storage::kInt8;
     case DType::kFp32:

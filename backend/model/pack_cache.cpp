@@ -26,10 +26,11 @@ using nlohmann::json;
 // pack_cache_test.cpp notices most of that.
 constexpr int kLayout = 1;
 
-constexpr std::array<std::pair<Storage, std::string_view>, 4> kStorages{
+constexpr std::array<std::pair<Storage, std::string_view>, 5> kStorages{
     {{Storage::kSame, "same"},
      {Storage::kHalf, "half"},
      {Storage::kBFloat16, "bfloat16"},
+     {Storage::kBFloat16Pairs, "bfloat16 pairs"},
      {Storage::kInt8, "int8"}}};
 
 std::string_view storage_name(Storage storage) {
@@ -67,6 +68,8 @@ const char* attention_name(Attention attention) {
   return "";
 }
 
+bool multiplies_pairs() { return kernels::kernels<float>().multiply_pairs != nullptr; }
+
 // Which tensors are read and what is made of them.
 json options_key(const TransformerOptions& options) {
   return {{"layout", kLayout},
@@ -74,6 +77,7 @@ json options_key(const TransformerOptions& options) {
           {"panel_width", options.dtype == DType::kFp64 ? kernels::kernels<double>().panel_width
                                                         : kernels::kernels<float>().panel_width},
           {"dtype", dtype_name(options.dtype)},
+          {"bfloat16_pairs", multiplies_pairs()},
           {"attention", attention_name(options.attention)},
           {"half", options.half},
           {"language_pair", options.language_pair},
@@ -128,6 +132,7 @@ PackedMatrix<T> PackedStore<T>::matrix(const std::string& name, MatrixShape shap
   for (const auto& [storage, text] : kStorages) {
     if (entry.facts != json{shape.outputs, shape.inputs, text}) continue;
     if (std::is_same_v<T, double> && storage != Storage::kSame) continue;
+    if (storage == Storage::kBFloat16Pairs && !multiplies_pairs()) continue;
     if (ssize(entry.bytes.size()) != PackedMatrix<T>::image_bytes(shape, storage)) continue;
     return {shape, storage, {entry.bytes, file_}};
   }

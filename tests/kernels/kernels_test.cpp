@@ -293,8 +293,9 @@ TEST(PackedMatrix, SelectedOutputsAreThoseOfTheWhole) {
   }
   chosen.push_back(chosen.front());  // any order, any number of times
   const std::int64_t few = ssize(chosen.size());
-  for (const Storage storage :
-       {Storage::kSame, Storage::kHalf, Storage::kBFloat16, Storage::kInt8}) {
+  std::vector<Storage> storages{Storage::kSame, Storage::kHalf, Storage::kBFloat16, Storage::kInt8};
+  if (kernels<float>().multiply_pairs != nullptr) storages.push_back(Storage::kBFloat16Pairs);
+  for (const Storage storage : storages) {
     const PackedMatrix<float> whole(w.data(), k, n, k, storage);
     const PackedMatrix<float> part = whole.select(chosen);
     EXPECT_EQ(part.outputs(), few);

@@ -28,7 +28,7 @@ StoredProduct stored_product(std::mt19937& rng, Storage storage, int round) {
   StoredProduct p;
   p.m = round % 10 == 0 ? random_int(rng, 90, 120) : random_int(rng, 1, 30);
   p.n = random_int(rng, 1, 150);
-  p.k = random_int(rng, 1, round % 5 == 0 ? 700 : 90);
+  p.k = random_int(rng, 1, round % 5 == 0 ? 1500 : 90);
   p.a = random_values<float>(rng, p.m * p.k, 0.5);
   p.weight = random_values<float>(rng, p.n * p.k, 0.5);
   p.c.resize(usize(p.m * p.n));
@@ -39,13 +39,14 @@ StoredProduct stored_product(std::mt19937& rng, Storage storage, int round) {
   return p;
 }
 
-// Error of entry (i, j), against the exact sum of `rounded` weights.
-template <typename Rounded>
-double stored_error(const StoredProduct& p, std::int64_t i, std::int64_t j, Rounded&& rounded) {
+// Error of entry (i, j), against the exact sum of `rounded` weights and `rounded_row` numbers.
+template <typename Rounded, typename RoundedRow = double (*)(float)>
+double stored_error(
+    const StoredProduct& p, std::int64_t i, std::int64_t j, Rounded&& rounded,
+    RoundedRow&& rounded_row = [](float x) { return static_cast<double>(x); }) {
   double sum = 0.0;
-  for (std::int64_t k = 0; k < p.k; ++k) {
-    sum += static_cast<double>(p.a[usize(i * p.k + k)]) * rounded(p.weight[usize(j * p.k + k)]);
-  }
+  for (std::int64_t k = 0; k < p.k; ++k)
+    sum += rounded_row(p.a[usize(i * p.k + k)]) * rounded(p.weight[usize(j * p.k + k)]);
   return std::fabs(static_cast<double>(p.c[usize(i * p.n + j)]) - sum);
 }
 
@@ -72,6 +73,37 @@ TEST(StoredWeights, SixteenBitsRoundToTheNearestAndNoFurther) {
         ASSERT_LE(error, tolerance<float>(p.k)) << "round " << round;
       }
     }
+  }
+}
+
+TEST(StoredWeights, PairsRoundBothSidesToTheNearestAndNoFurther) {
+  if (kernels<float>().multiply_pairs == nullptr)
+    GTEST_SKIP() << "this processor has no AVX512_BF16";
+  std::mt19937 rng(15);
+  const auto rounded = [](float x) { return round_significand(static_cast<double>(x), 8); };
+  for (int round = 0; round < 60; ++round) {
+    // Deeper than a block (512 pairs) now and then.
+    const StoredProduct p = stored_product(rng, Storage::kBFloat16Pairs, round);
+    for (std::int64_t i = 0; i < p.m; ++i) {
+      for (std::int64_t j = 0; j < p.n; ++j)
+        ASSERT_LE(stored_error(p, i, j, rounded, rounded), tolerance<float>(p.k))
+            << "round " << round;
+    }
+  }
+}
+
+// What is no number stays none, and an infinite weight is not taken for a large one.
+TEST(StoredWeights, PairsKeepWhatIsNotFinite) {
+  if (kernels<float>().multiply_pairs == nullptr)
+    GTEST_SKIP() << "this processor has no AVX512_BF16";
+  for (const std::int64_t k : {1, 5, 16, 33}) {
+    std::vector<float> weight(usize(2 * k), 0.5F), x(usize(k), 1.0F), y(2);
+    weight[usize(k - 1)] = std::numeric_limits<float>::infinity();
+    weight[usize(2 * k - 1)] = std::numeric_limits<float>::quiet_NaN();
+    const PackedMatrix<float> matrix(weight.data(), k, 2, k, Storage::kBFloat16Pairs);
+    matrix.multiply({x.data(), k}, 1, {y.data(), 2}, {});
+    EXPECT_EQ(y[0], std::numeric_limits<float>::infinity()) << k;
+    EXPECT_TRUE(std::isnan(y[1])) << k;
   }
 }
 

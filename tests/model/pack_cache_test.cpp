@@ -270,6 +270,10 @@ TEST_F(PackCache, TheLayoutIsTheOneThatHasItsNumber) {
                                                        {kernels::Isa::kAvx2, 1287342103U},
                                                        {kernels::Isa::kAvx512, 4224428158U}};
   EXPECT_EQ(sum, expected.at(kernels::active_isa()));
+  if (kernels::kernels<float>().multiply_pairs != nullptr) {
+    const PackedMatrix<float> pairs(weight.data(), 21, 37, 21, Storage::kBFloat16Pairs);
+    EXPECT_EQ(archive::crc32(0, pairs.image()), 2050149569U);
+  }
 }
 
 }  // namespace

@@ -28,6 +28,9 @@ void fill_table(KernelTable<double>& table);
 namespace isa_vnni {
 void fill_table(KernelTable<float>& table);
 }  // namespace isa_vnni
+namespace isa_bfloat16 {
+void fill_table(KernelTable<float>& table);
+}  // namespace isa_bfloat16
 #endif
 
 namespace {
@@ -49,6 +52,8 @@ KernelTable<T> make_table(Isa isa) {
   if (isa == Isa::kAvx512) isa_avx512::fill_table(table);
   if constexpr (std::is_same_v<T, float>) {
     if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512vnni")) isa_vnni::fill_table(table);
+    if (isa == Isa::kAvx512 && __builtin_cpu_supports("avx512bf16"))
+      isa_bfloat16::fill_table(table);
   }
 #endif
   table.isa = isa;

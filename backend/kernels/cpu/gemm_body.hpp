@@ -56,6 +56,10 @@ struct Half {
 struct BFloat16 {
   std::uint16_t bits;
 };
+// Two of them, as AVX512_BF16 multiplies them.
+struct BFloat16Pair {
+  std::uint32_t bits;
+};
 // One tile of rows widens them as it reads them; several tiles share blocks of this depth that were
 // widened into a buffer.
 inline constexpr std::int64_t kWidenDepth = 256;
@@ -96,6 +100,33 @@ static inline Simd<float>::Vector widen(const Half* p) {
 static inline Simd<float>::Vector widen(const float* p) { return Simd<float>::load(p); }
 static inline Simd<double>::Vector widen(const double* p) { return Simd<double>::load(p); }
 
+// What a tile does with a number of A and a vector of B's, which is what widen() makes of them.
+template <typename Stored, typename T>
+static inline typename Simd<T>::Vector spread(const T* a) {
+  return Simd<T>::broadcast(*a);
+}
+template <typename Stored, typename Vector>
+static inline Vector add_product(Vector sum, Vector a, Vector b) {
+  return sum + a * b;
+}
+
+#if ELBEAM_BFLOAT16_DOT
+static inline Simd<float>::Vector widen(const BFloat16Pair* p) {  // stays what it is
+  return reinterpret_cast<Simd<float>::Vector>(_mm512_loadu_si512(p));
+}
+template <>
+inline Simd<float>::Vector spread<BFloat16Pair>(const float* a) {  // whatever number the bits are
+  std::int32_t bits = 0;
+  __builtin_memcpy(&bits, a, sizeof bits);
+  return reinterpret_cast<Simd<float>::Vector>(_mm512_set1_epi32(bits));
+}
+template <>
+inline Simd<float>::Vector add_product<BFloat16Pair>(Simd<float>::Vector sum, Simd<float>::Vector a,
+                                                     Simd<float>::Vector b) {
+  return _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+}
+#endif
+
 template <typename Stored>
 static inline void widen_block(const Stored* from, std::int64_t count, float* to) {
   for (std::int64_t i = 0; i < count; i += Simd<float>::kLanes)
@@ -119,9 +150,10 @@ static inline void multiply_tile(std::int64_t depth, const T* a, std::int64_t ld
     for (int v = 0; v < kVectors; ++v) column[v] = widen(b + k * ldb + v * S::kLanes);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
-      const typename S::Vector value = S::broadcast(a[r * lda + k]);
+      const typename S::Vector value = spread<Stored>(a + r * lda + k);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) acc[r][v] += value * column[v];
+      for (int v = 0; v < kVectors; ++v)
+        acc[r][v] = add_product<Stored>(acc[r][v], value, column[v]);
     }
   }
 }
@@ -226,7 +258,8 @@ static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T, Stored
 template <typename T, int kRows, typename Stored>
 static void block_rows(const PackedGemm<T>& g, const PanelBlock<T, Stored>& block, std::int64_t row,
                        T* partial) {
-  if constexpr (!IsSame<T, Stored>::value) return block_tile<T, kRows, 0>(g, block, row, partial);
+  // Weights that are widened as they are read are computed with as long as memory takes.
+  if constexpr (sizeof(Stored) < sizeof(T)) return block_tile<T, kRows, 0>(g, block, row, partial);
   switch (block.lines) {
     case 0:
       block_tile<T, kRows, 0>(g, block, row, partial);
@@ -282,7 +315,8 @@ static void packed_chunk(const PackedGemm<T>& g, std::int64_t panel, std::int64_
   }
 }
 
-template <typename T, typename Stored>
+// `Shared` is what several tiles read: T, where blocks are widened for them, or Stored.
+template <typename T, typename Stored, typename Shared = T>
 static void gemm_stored(const PackedGemm<T>& g, std::int64_t begin, std::int64_t end) {
   for (std::int64_t panel = begin; panel < end; ++panel) {
     if (g.m <= kTileRows) {
@@ -290,7 +324,8 @@ static void gemm_stored(const PackedGemm<T>& g, std::int64_t begin, std::int64_t
       continue;
     }
     for (std::int64_t row = 0; row < g.m; row += kChunkRows) {
-      packed_chunk<T, Stored, T>(g, panel, row, g.m - row < kChunkRows ? g.m - row : kChunkRows);
+      packed_chunk<T, Stored, Shared>(g, panel, row,
+                                      g.m - row < kChunkRows ? g.m - row : kChunkRows);
     }
   }
 }

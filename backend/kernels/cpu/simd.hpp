@@ -3,6 +3,7 @@
 //   ELBEAM_VECTOR_BYTES    the vector's size
 //   ELBEAM_PANEL_VECTORS   vectors in the width of one packed panel
 //   ELBEAM_INT8_DOT        1 where AVX-512 VNNI may be used
+//   ELBEAM_BFLOAT16_DOT    1 where AVX512_BF16 may be used
 // Nothing here may come from the standard library's inline functions: compiled with wider
 // instructions, the linker could pick that copy for the whole program.
 #pragma once
