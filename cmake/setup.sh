@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What `make setup` runs: brings whatever the build lacks, and does nothing when nothing is lacking.
 #
-#   cmake/setup.sh          compiler, CMake, Ninja, Boost, JSON, ICU, sentencepiece, GoogleTest (Debian); LibTorch (PyPI)
+#   cmake/setup.sh          compiler, CMake, Ninja, Boost, JSON, ICU, sentencepiece, GoogleTest, WordNet (Debian); LibTorch (PyPI)
 #   cmake/setup.sh lint     the above and what checks need: clang, clang-format, clang-tidy, Chromium
 #   cmake/setup.sh cuda     only nvcc and nvdisasm (PyPI, 125 MB), which compile the device's kernels for the test `cubin`;
 #                           a CUDA build needs a whole CUDA toolkit instead
@@ -57,6 +57,7 @@ missing_packages() {
   { has_header unicode/uchar.h && has_library icuuc; } || echo libicu-dev
   { has_header sentencepiece_processor.h && has_library sentencepiece; } || echo libsentencepiece-dev
   { has_header zlib.h && has_library z; } || echo zlib1g-dev
+  [ -e /usr/share/wordnet/adj.exc ] || echo wordnet-base
   { has_header gtest/gtest.h && has_library gtest; } || echo libgtest-dev
   { has_header gmock/gmock.h && has_library gmock; } || echo libgmock-dev
   if [ "${1:-}" = lint ]; then

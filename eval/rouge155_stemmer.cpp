@@ -5,6 +5,7 @@
 #include "text/python_string.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <initializer_list>
 #include <utility>
 
@@ -169,6 +170,10 @@ ExceptionList ExceptionList::load(const std::string& folder) {
       "ashes",      "aurar",           "cognosenti", "diastemata",   "gps",
       "halfpence",  "houses_of_cards", "lisente",    "loups-garous", "morses",
       "optic_axes", "staretsy",        "sudatoria"};
+  ELBEAM_CHECK(std::filesystem::exists(folder + "/adj.exc"), ErrorCode::kIo, "there is no ",
+               quoted(folder + "/adj.exc"),
+               ", where rouge155 with --rouge-stemmer looks irregular forms up; install Debian's "
+               "wordnet-base, or name the folder of WordNet's *.exc with --rouge155-exceptions");
   ExceptionList list;
   for (const char* name : {"adj.exc", "adv.exc", "noun.exc", "verb.exc"}) {
     const bool nouns = std::string_view(name) == "noun.exc";

@@ -18,6 +18,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Callable
 
@@ -271,12 +272,23 @@ class Run:
         for name, lines in columns.items():
             write_whole(self.out / name, "".join(line + "\n" for line in lines))
 
-    def score(self):
+    def score_command(self, folder):
         command = [self.program("elbeam-score"), "--format", "plain"]
         for flag, name in (("sys", "hypothesis"), ("ref", "reference"), ("src", "source")):
-            command += [f"--{flag}", str(self.out / f"{name}.txt")]
+            command += [f"--{flag}", str(folder / f"{name}.txt")]
         command += ["--sentence-separator", "<n>", "--metrics", self.recipe.metrics]
-        command += [*self.recipe.score_flags, "--confidence"]
+        return [*command, *self.recipe.score_flags]
+
+    def try_scoring(self):
+        """Whether the scores can be had, before hours of decoding: a metric may lack its files."""
+        with tempfile.TemporaryDirectory(prefix="elbeam-recipe-") as name:
+            folder = pathlib.Path(name)
+            for column in ("hypothesis", "reference", "source"):
+                write_whole(folder / f"{column}.txt", "one line of text\n")
+            run_to_file(self.score_command(folder), folder / "scores.txt", self.out / "log.txt")
+
+    def score(self):
+        command = [*self.score_command(self.out), "--confidence"]
         run_to_file([*command, "--json"], self.out / "scores.json", self.out / "log.txt")
         run_to_file(command, self.out / "scores.txt", self.out / "log.txt")
         print((self.out / "scores.txt").read_text(encoding="utf-8"), end="", flush=True)
@@ -340,6 +352,7 @@ def main(recipe, arguments=None):
     try:
         run = Run(recipe, parse_arguments(recipe, arguments))
         with run.claim_folder():
+            run.try_scoring()
             run.decode_all()
             run.collect()
             run.score()

@@ -120,6 +120,20 @@ class Recipes(unittest.TestCase):
         self.assertIn("holds another run (different: sources, references)", other.stderr)
         self.assert_done(self.run_recipe("squad_questions", "--limit", 2, "--restart"))
 
+    def test_scores_that_cannot_be_had_are_found_before_decoding(self):
+        programs = self.folder / "bin"
+        programs.mkdir()
+        for program in BIN.iterdir():
+            (programs / program.name).symlink_to(program)
+        (programs / "elbeam-score").unlink()
+        broken = self.write("bin/elbeam-score", "#!/bin/sh\necho no WordNet >&2\nexit 3\n")
+        broken.chmod(0o755)
+        result = self.run_recipe("squad_questions", bin=programs)
+        self.assertEqual(result.returncode, 3, result.stderr)
+        self.assertIn("no WordNet", result.stderr)
+        self.assertNotIn("decoded", result.stderr)
+        self.assertFalse((self.out / "shards").exists())
+
     def test_bad_input(self):
         short = self.write("short", "one\n")
         latin = self.write("latin", b"a\nb\xe9\n\n\n\n")

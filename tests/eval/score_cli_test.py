@@ -98,6 +98,11 @@ class ScoreCommandLine(unittest.TestCase):
         self.assert_fails(
             3, "--sys", self.system, "--ref", self.folder / "none", *flags, parts=("No such file",)
         )
+        irregular = ("--rouge-stemmer", "--rouge155-exceptions", self.folder)
+        self.assert_fails(
+            *(3, "--sys", self.system, "--ref", self.system, "--metrics", "rouge155", *irregular),
+            parts=(f"{self.folder}/adj.exc", "wordnet-base", "--rouge155-exceptions"),
+        )
 
     def test_truncated_and_damaged_compressed_files(self):
         lines = "".join(f"{i * 7919} words\n" for i in range(20000))
