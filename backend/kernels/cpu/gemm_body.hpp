@@ -12,9 +12,13 @@ namespace elbeam::kernels::ELBEAM_ISA_NAMESPACE {
 
 // Rows of one register tile.
 inline constexpr std::int64_t kTileRows = 6;
-// A panel is multiplied in blocks of this depth, each with all rows of a chunk before the next one:
-// the block stays in the L2 cache however deep the matrix is. Sums wait on the stack in between.
-inline constexpr std::int64_t kDepthBlock = 512;
+// A panel is multiplied in blocks of so many bytes, each with all rows of a chunk before the next
+// one: the block stays in a cache however deep the matrix is. Sums wait on the stack in between. A
+// few tiles want it in the L1 cache; many read it from L2 as fast as they compute, and fewer blocks
+// mean fewer sums that wait.
+inline constexpr std::int64_t kBlockBytes = 24 * 1024;
+inline constexpr std::int64_t kDeepBlockBytes = 128 * 1024;
+inline constexpr std::int64_t kFewTiles = 6;
 inline constexpr std::int64_t kChunkRows = 96;
 
 template <typename A, typename B>
@@ -60,9 +64,8 @@ struct BFloat16 {
 struct BFloat16Pair {
   std::uint32_t bits;
 };
-// One tile of rows widens them as it reads them; several tiles share blocks of this depth that were
-// widened into a buffer.
-inline constexpr std::int64_t kWidenDepth = 256;
+// One tile of rows widens them as it reads them; several tiles share blocks that were widened into
+// a buffer.
 
 typedef std::uint32_t Words __attribute__((vector_size(ELBEAM_VECTOR_BYTES)));
 typedef std::uint16_t Shorts __attribute__((vector_size(ELBEAM_VECTOR_BYTES / 2)));
@@ -191,10 +194,16 @@ __attribute__((always_inline)) static inline void finish_tile(
   constexpr int kVectors = ELBEAM_PANEL_VECTORS;
   const bool relu = g.activation == Activation::kRelu;
   if (g.n - column < kVectors * S::kLanes || (g.activation != Activation::kNone && !relu)) {
+    typename S::Vector sums[kRows][kVectors];  // indexed by variables, which registers are not
+#pragma GCC unroll 8
+    for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums[r][v] = acc[r][v];
+    }
     for (int r = 0; r < kRows; ++r) {
       for (int v = 0; v < kVectors; ++v) {
         const std::int64_t place = column + v * S::kLanes;
-        if (place < g.n) finish_vector(g, row + r, place, acc[r][v]);
+        if (place < g.n) finish_vector(g, row + r, place, sums[r][v]);
       }
     }
     return;
@@ -240,14 +249,18 @@ static inline void block_tile(const PackedGemm<T>& g, const PanelBlock<T, Stored
   constexpr std::int64_t kWidth = kVectors * S::kLanes;
   typename S::Vector acc[kRows][kVectors] = {};
   if (!block.first) {
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) acc[r][v] = S::load(partial + r * kWidth + v * S::kLanes);
     }
   }
   multiply_tile<T, kRows, kVectors, kLines, Stored>(block.depth, block.a + row * g.lda, g.lda,
                                                     block.b, kWidth, acc, block.ahead);
   if (!block.last) {
+#pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 4
       for (int v = 0; v < kVectors; ++v) S::store(partial + r * kWidth + v * S::kLanes, acc[r][v]);
     }
     return;
@@ -281,19 +294,22 @@ static void packed_chunk(const PackedGemm<T>& g, std::int64_t panel, std::int64_
   constexpr std::int64_t kWidth = ELBEAM_PANEL_VECTORS * Simd<T>::kLanes;
   constexpr std::int64_t kPanelLines = kWidth * static_cast<std::int64_t>(sizeof(Stored)) / 64;
   constexpr bool kWidened = !IsSame<B, Stored>::value;
-  constexpr std::int64_t kBlock = kWidened ? kWidenDepth : kDepthBlock;
+  constexpr std::int64_t kLineBytes = kWidth * static_cast<std::int64_t>(sizeof(B));
+  constexpr std::int64_t kDepth = kBlockBytes / kLineBytes;
   alignas(64) T partial[kChunkRows * kWidth];
-  alignas(64) T widened[kWidened ? kWidenDepth * kWidth : 1];
+  alignas(64) T widened[kWidened ? kDepth * kWidth : 1];
   const Stored* b = static_cast<const Stored*>(g.packed) + panel * kWidth * g.k;
   const std::int64_t tiles = (rows + kTileRows - 1) / kTileRows;
   // With a few tiles the block is read from memory by the first one, and the others compute
   // while memory idles: they fetch the block that follows. One tile is bound by memory throughout.
   const bool fetch = tiles >= 2 && rows == g.m;
-  const std::int64_t lines = (kPanelLines + tiles - 1) / tiles;
-  for (std::int64_t k = 0; k < g.k; k += kBlock) {
+  std::int64_t depth = kDepth;
+  if (!kWidened && tiles == 1) depth = g.k;
+  if (!kWidened && tiles > kFewTiles) depth = kDeepBlockBytes / kLineBytes;
+  for (std::int64_t k = 0; k < g.k; k += depth) {
     PanelBlock<T, B> block;
     block.a = g.a + k;
-    block.depth = g.k - k < kBlock ? g.k - k : kBlock;
+    block.depth = g.k - k < depth ? g.k - k : depth;
     block.column = panel * kWidth;
     block.first = k == 0;
     block.last = k + block.depth == g.k;
@@ -306,8 +322,9 @@ static void packed_chunk(const PackedGemm<T>& g, std::int64_t panel, std::int64_
     const char* next = reinterpret_cast<const char*>(b + (k + block.depth) * kWidth);
     for (std::int64_t tile = 0; tile < tiles; ++tile) {
       const std::int64_t first = rows * tile / tiles;
-      block.lines = fetch && tile * lines < kPanelLines ? static_cast<int>(lines) : 0;
-      block.ahead = next + tile * lines * block.depth * 64;
+      const std::int64_t line = kPanelLines * tile / tiles;
+      block.lines = fetch ? static_cast<int>(kPanelLines * (tile + 1) / tiles - line) : 0;
+      block.ahead = next + line * block.depth * 64;
       with_rows(rows * (tile + 1) / tiles - first, [&](auto count) {
         block_rows<T, count.value>(g, block, row + first, partial + first * kWidth);
       });
