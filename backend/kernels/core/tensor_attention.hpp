@@ -30,7 +30,7 @@ struct TensorAttention {
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const int blocks = args.row_blocks;
-    const RowRange rows = args.rows_of[args.ranges[range_index(args)].group];
+    const RowRange rows = rows_of(args, args.ranges[range_index(args)]);
     const int count = rows.count * args.query_rows;
     for (int first = block_x() % blocks * kRows; first < count; first += blocks * kRows) {
       Block block;
@@ -48,7 +48,7 @@ struct TensorAttention {
     std::int64_t first;
     int count;
     ELBEAM_DEVICE Rows(const Args& args, const KeyRange& range, int first_of_block) {
-      const RowRange all = args.rows_of[range.group];
+      const RowRange all = rows_of(args, range);
       first = static_cast<std::int64_t>(all.first) * args.query_rows + first_of_block;
       count = all.count * args.query_rows - first_of_block;
     }

@@ -47,7 +47,7 @@ struct WarpgroupAttention {
     const ContiguousArgs<T>& plain = args.plain;
     const int place = block_x() / kCluster;
     const KeyRange range = plain.ranges[place / plain.row_blocks];
-    const RowRange rows = plain.rows_of[range.group];
+    const RowRange rows = rows_of(plain, range);
     const int count = rows.count * plain.query_rows;
     int first = place % plain.row_blocks * kRows;
     if (first >= count) return;  // the whole cluster
