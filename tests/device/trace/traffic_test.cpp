@@ -85,24 +85,22 @@ StepTraffic traffic_of(const StepShape& shape, std::int64_t cache_bytes) {
 // A BART-large of 320 sentences with a beam of 4 on an H100, scaled: 8 multiprocessors for 132, and
 // a cache that holds as many slices as one of 50 MB does, three of 66 sentences.
 TEST(Traffic, SlicesKeepExpandedQueriesInTheCache) {
-  for (const std::int64_t source : {64, 256}) {  // docs/gpu.md has the figures of 1,024 as well
-    StepShape shape;
-    shape.sentences = 20;
-    shape.source = source;
-    shape.steps = 70;
-    shape.layers = 1;
-    const std::int64_t cache = 12 * 2 * shape.beam * shape.heads * shape.dim * StepShape::kBytes;
-    const StepTraffic whole = traffic_of(shape, cache);
-    shape.cache_bytes = cache;  // five slices
-    const StepTraffic sliced = traffic_of(shape, cache);
-    std::cout << source << " source tokens: activations " << whole.activations / 1024 << " KiB, in "
-              << "slices " << sliced.activations / 1024 << "; hidden states " << whole.hidden / 1024
-              << ", " << sliced.hidden / 1024 << "; own past " << whole.self / 1024 << ", "
-              << sliced.self / 1024 << '\n';
-    EXPECT_LE(ratio(sliced.activations, whole.activations), 0.7);
-    EXPECT_NEAR(ratio(sliced.hidden, whole.hidden), 1.0, 0.1);
-    EXPECT_NEAR(ratio(sliced.self, whole.self), 1.0, 0.1);
-  }
+  StepShape shape;
+  shape.sentences = 20;
+  shape.source = 64;  // docs/gpu.md has the figures of longer ones too
+  shape.steps = 70;
+  shape.layers = 1;
+  const std::int64_t cache = 12 * 2 * shape.beam * shape.heads * shape.dim * StepShape::kBytes;
+  const StepTraffic whole = traffic_of(shape, cache);
+  shape.cache_bytes = cache;  // five slices
+  const StepTraffic sliced = traffic_of(shape, cache);
+  std::cout << "activations " << whole.activations / 1024 << " KiB, in slices "
+            << sliced.activations / 1024 << "; hidden states " << whole.hidden / 1024 << ", "
+            << sliced.hidden / 1024 << "; own past " << whole.self / 1024 << ", "
+            << sliced.self / 1024 << '\n';
+  EXPECT_LE(ratio(sliced.activations, whole.activations), 0.6);
+  EXPECT_NEAR(ratio(sliced.hidden, whole.hidden), 1.0, 0.1);
+  EXPECT_NEAR(ratio(sliced.self, whole.self), 1.0, 0.1);
 }
 
 // One block has all rows of a sentence: the hidden states are asked for once. Of the last tile only
