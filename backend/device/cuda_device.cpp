@@ -57,6 +57,7 @@ class RealRuntime : public CudaRuntime {
     facts.memory_bytes = static_cast<std::int64_t>(found.totalGlobalMem);
     facts.shared_bytes = static_cast<int>(found.sharedMemPerBlockOptin);
     facts.multiprocessors = found.multiProcessorCount;
+    facts.cache_bytes = found.l2CacheSize;
     return facts;
   }
 };
@@ -136,6 +137,7 @@ class CudaDevice : public Device {
     properties_.capability = facts.capability;
     properties_.memory_bytes = facts.memory_bytes;
     properties_.limits.multiprocessors = facts.multiprocessors;
+    properties_.limits.cache_bytes = facts.cache_bytes;
     // Two blocks of attention share a multiprocessor.
     properties_.limits.shared_bytes = std::max(48 << 10, facts.shared_bytes / 2 - 1024);
     properties_.limits.all_shared_bytes = facts.shared_bytes;

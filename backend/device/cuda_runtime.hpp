@@ -14,6 +14,7 @@ struct CudaFacts {
   std::int64_t memory_bytes = 0;
   int shared_bytes = 0;  // that a block may ask for
   int multiprocessors = 0;
+  std::int64_t cache_bytes = 0;  // of the second level
 };
 
 class CudaRuntime {

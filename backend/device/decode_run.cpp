@@ -239,7 +239,7 @@ void DecodeRun<T>::launch_step(std::int64_t rows, std::int64_t group_rows) const
                         self_el ? layer.self.folded_output_bias : layer.self.output_bias,
                         layer.self_norm, crosses() ? layer.cross_norm : layer.final_norm);
     if (crosses()) {
-      cross_block(i, rows);
+      cross_block(i, rows, group_rows);
       layers_.close_block(activations_, rows,
                           shape_.cross_kind == Kind::kEl ? layer.cross->folded_output_bias
                                                          : layer.cross->output_bias,
@@ -263,22 +263,24 @@ void DecodeRun<T>::store(const T* x, std::int64_t stride, std::int64_t first, st
 
 template <typename T>
 void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const {
-  Device& device = layers_.device();
   const AttentionWeights<T>& w = layers_.stack().layers[layer].self;
   const std::int64_t d = layers_.stack().dim;
   const std::int32_t heads = narrow(layers_.stack().heads);
-  const bool el = shape_.self_kind == Kind::kEl;
   kernels::PagedArgs<T> args;
   args.state = rows_.state.data();
   args.cache = cache(layer);
-  if (el) {
+  if (shape_.self_kind == Kind::kEl) {
     store(layers_.input(activations_), d, 0, d, layer, rows);
-    layers_.expand_queries(activations_, w, rows, expanded_.data());
     args.queries = expanded_.data();
     args.out = pooled_.data();
     args.query_stride = args.out_stride = d;
     args.query_rows = heads;
     args.width = narrow(d);
+    const std::int64_t slice =
+        layers_.slice_rows(plan_history(args, group_rows), rows, group_rows, d);
+    layers_.attend_expanded(
+        activations_, w, {rows, slice, expanded_.data(), pooled_.data()},
+        [&](const RowSlice& part) { attend_history(args, layer, part, group_rows); });
   } else {
     layers_.linear(layers_.input(activations_), rows, w.fused, activations_.projected.data(),
                    3 * d);
@@ -289,33 +291,49 @@ void DecodeRun<T>::self_block(std::size_t layer, std::int64_t rows, std::int64_t
     args.out_stride = d;
     args.width = args.head_stride = narrow(d / heads);
     args.value_offset = narrow(d);
+    attend_history(args, layer, {0, rows}, group_rows);
   }
-  const bool prompted = prompt_ranges_.size() > 0;
-  if (prompted) attend_prompts(args, layer);
-  const std::int32_t query_rows = narrow(group_rows * args.query_rows);
-  const AttentionPlan plan = kernels::plan_paged(
-      {args.width, query_rows, narrow(group_rows), static_cast<int>(sizeof(T)), el},
-      device.properties().limits);
-  args.chunks = plan.chunks;
-  args.row_blocks = (query_rows + plan.warps - 1) / plan.warps;
-  args.tile_slots = plan.tile;
-  const kernels::DeviceKernels<T>& kernels = device.kernels(T{});
-  (prompted ? kernels.paged_part : kernels.paged)[plan.geometry](
-      args, {narrow((rows + group_rows - 1) / group_rows * plan.chunks * args.row_blocks), 1,
-             el ? 1 : heads, plan.warps * 32, plan.shared_bytes, device.stream()});
-  if (prompted) {
-    merge({args.partial, args.partial_stats, args.parts_of_row, args.out, args.out_stride,
-           args.partial_rows, args.query_rows, args.width, el ? 1 : heads, args.head_stride},
-          rows);
-  }
-  if (el) layers_.project_pooled(activations_, w, rows, pooled_.data());
   layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
 }
 
 template <typename T>
-void DecodeRun<T>::attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer) const {
+AttentionPlan DecodeRun<T>::plan_history(const kernels::PagedArgs<T>& args,
+                                         std::int64_t group_rows) const {
+  return kernels::plan_paged({args.width, narrow(group_rows * args.query_rows), narrow(group_rows),
+                              static_cast<int>(sizeof(T)), args.value_offset == 0},
+                             layers_.device().properties().limits);
+}
+
+template <typename T>
+void DecodeRun<T>::attend_history(kernels::PagedArgs<T> args, std::size_t layer,
+                                  const RowSlice& slice, std::int64_t group_rows) const {
+  const Device& device = layers_.device();
+  const kernels::DeviceKernels<T>& kernels = device.kernels(T{});
+  const std::int32_t heads = args.head_stride == 0 ? 1 : narrow(layers_.stack().heads);
+  const bool prompted = prompt_ranges_.size() > 0;
+  args.first_group = narrow(slice.first / group_rows);
+  for (const std::int32_t*& ancestors : args.cache.ancestors)
+    ancestors += slice.first * args.cache.ancestor_stride;
+  if (prompted) attend_prompts(args, layer, slice);
+  const AttentionPlan plan = plan_history(args, group_rows);
+  args.chunks = plan.chunks;
+  args.row_blocks = (narrow(group_rows * args.query_rows) + plan.warps - 1) / plan.warps;
+  args.tile_slots = plan.tile;
+  (prompted ? kernels.paged_part : kernels.paged)[plan.geometry](
+      args, {narrow((slice.rows + group_rows - 1) / group_rows * plan.chunks * args.row_blocks), 1,
+             heads, plan.warps * 32, plan.shared_bytes, device.stream()});
+  if (prompted) {
+    merge({args.partial, args.partial_stats, args.parts_of_row, args.out, args.out_stride,
+           args.partial_rows, args.query_rows, args.width, heads, args.head_stride},
+          slice.rows);
+  }
+}
+
+template <typename T>
+void DecodeRun<T>::attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer,
+                                  const RowSlice& slice) const {
   const bool el = shape_.self_kind == Kind::kEl;
-  own.parts_of_row = rows_.self_parts_of_row.data();
+  own.parts_of_row = rows_.self_parts_of_row.data() + slice.first;
   own.partial = self_partial_.data();
   own.partial_stats = self_partial_stats_.data();
   own.partial_rows = max_rows_ * own.query_rows;
@@ -336,6 +354,8 @@ void DecodeRun<T>::attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer)
   args.partial_stats = own.partial_stats;
   args.partial_rows = own.partial_rows;
   args.key_rows = prompts_.offsets.back();
+  args.first_row = narrow(slice.first);
+  args.end_row = narrow(slice.first + slice.rows);
   layers_.attend(args, {prompt_ranges_.size(), shape_.beam, layers_.stack().heads, el});
 }
 
@@ -347,22 +367,28 @@ void DecodeRun<T>::merge(const kernels::MergeArgs<T>& args, std::int64_t rows) c
 }
 
 template <typename T>
-void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
+void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows,
+                               std::int64_t group_rows) const {
   const AttentionWeights<T>& w = *layers_.stack().layers[layer].cross;
   const std::int64_t d = layers_.stack().dim;
   const std::int32_t heads = narrow(layers_.stack().heads);
-  const bool el = shape_.cross_kind == Kind::kEl;
   kernels::ContiguousArgs<T> args;
   args.ranges = ranges_.data();
   args.rows_of = rows_.rows_of.data();
-  if (el) {
-    layers_.expand_queries(activations_, w, rows, expanded_.data());
+  args.partial = partial_.data();
+  args.partial_stats = partial_stats_.data();
+  args.key_rows = encoder_out_.tokens();
+  if (shape_.cross_kind == Kind::kEl) {
     args.queries = expanded_.data();
     args.keys = args.values = encoder_out_.hidden.data();
     args.out = pooled_.data();
     args.query_stride = args.key_stride = args.out_stride = encoder_out_.dim;
     args.query_rows = heads;
     args.width = narrow(encoder_out_.dim);
+    const AttentionPlan plan = layers_.plan_attention(args, {0, group_rows, 1, true});
+    const std::int64_t slice = layers_.slice_rows(plan, rows, group_rows, args.width);
+    layers_.attend_expanded(activations_, w, {rows, slice, expanded_.data(), pooled_.data()},
+                            [&](const RowSlice& part) { attend_source(args, part); });
   } else {
     layers_.linear(layers_.input(activations_), rows, w.query, activations_.projected.data(), d);
     args.queries = activations_.projected.data();
@@ -371,20 +397,25 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows) const {
     args.out = activations_.context.data();
     args.query_stride = args.key_stride = args.out_stride = d;
     args.width = args.head_stride = narrow(d / heads);
+    attend_source(args, {0, rows});
   }
-  args.partial = partial_.data();
-  args.partial_stats = partial_stats_.data();
+  layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
+}
+
+template <typename T>
+void DecodeRun<T>::attend_source(kernels::ContiguousArgs<T> args, const RowSlice& slice) const {
+  const bool el = args.head_stride == 0;
+  const std::int32_t heads = narrow(layers_.stack().heads);
   args.partial_rows = max_rows_ * args.query_rows;
-  args.key_rows = encoder_out_.tokens();
+  args.first_row = narrow(slice.first);
+  args.end_row = narrow(slice.first + slice.rows);
   layers_.attend(args, {ranges_.size(), shape_.beam, heads, el});
   if (most_parts_ > 1) {
-    merge({partial_.data(), partial_stats_.data(), rows_.parts_of_row.data(), args.out,
+    merge({args.partial, args.partial_stats, rows_.parts_of_row.data() + slice.first, args.out,
            args.out_stride, args.partial_rows, args.query_rows, args.width, el ? 1 : heads,
            args.head_stride},
-          rows);
+          slice.rows);
   }
-  if (el) layers_.project_pooled(activations_, w, rows, pooled_.data());
-  layers_.linear(activations_.context.data(), rows, w.output, activations_.branch.data(), d);
 }
 
 template <typename T>

@@ -86,11 +86,17 @@ class DecodeRun {
   void build_keys_values();
   void plan_ranges();
   void self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const;
-  void cross_block(std::size_t layer, std::int64_t rows) const;
+  void cross_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const;
+  // The attention of a slice of the rows; args are those of all of them.
+  void attend_source(kernels::ContiguousArgs<T> args, const RowSlice& slice) const;
+  void attend_history(kernels::PagedArgs<T> args, std::size_t layer, const RowSlice& slice,
+                      std::int64_t group_rows) const;
+  kernels::AttentionPlan plan_history(const kernels::PagedArgs<T>& args,
+                                      std::int64_t group_rows) const;
   void plan_prompts();
   // Adds the sentence's attention to its prompt, where there is one, to `own`, which is set up for
   // the hypotheses' own steps.
-  void attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer) const;
+  void attend_prompts(kernels::PagedArgs<T>& own, std::size_t layer, const RowSlice& slice) const;
   void merge(const kernels::MergeArgs<T>& args, std::int64_t rows) const;
   void store(const T* x, std::int64_t stride, std::int64_t first, std::int64_t width,
              std::size_t layer, std::int64_t rows) const;
@@ -103,7 +109,7 @@ class DecodeRun {
   EncoderOut<T> encoder_out_;
   Activations<T> activations_;
   Rows rows_;
-  Buffer<T> expanded_;  // EL: [rows, heads, key width]
+  Buffer<T> expanded_;  // EL: [rows, heads, key width], of a slice of the rows at a time
   Buffer<T> pooled_;
   Buffer<T> logits_;
   std::vector<Buffer<T>> keys_;  // multi-head cross-attention, one per layer

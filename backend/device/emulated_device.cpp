@@ -96,10 +96,11 @@ void multiply_now(const Product<Half>& p) {
 
 class EmulatedDevice : public Device {
  public:
-  explicit EmulatedDevice(int like) {
+  EmulatedDevice(int like, std::int64_t cache_bytes) {
     properties_.name = "emulated CUDA device";
     properties_.memory_bytes = kMemoryBytes;
     properties_.limits.multiprocessors = kMultiprocessors;
+    properties_.limits.cache_bytes = cache_bytes;
     properties_.limits.all_shared_bytes = like == 90 ? kAllSharedBytes90 : kAllSharedBytes;
     properties_.limits.tensor_cores = true;
     properties_.limits.warpgroups = like == 90;
@@ -173,8 +174,8 @@ class EmulatedDevice : public Device {
 
 }  // namespace
 
-std::shared_ptr<Device> make_emulated_device(int like) {
-  return std::make_shared<EmulatedDevice>(like);
+std::shared_ptr<Device> make_emulated_device(int like, std::int64_t cache_bytes) {
+  return std::make_shared<EmulatedDevice>(like, cache_bytes);
 }
 
 }  // namespace elbeam::device

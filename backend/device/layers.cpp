@@ -120,11 +120,18 @@ void Layers<T>::linear(const T* x, std::int64_t rows, const Linear<T>& w, T* y,
 }
 
 template <typename T>
-void Layers<T>::attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) const {
+kernels::AttentionPlan Layers<T>::plan_attention(const kernels::ContiguousArgs<T>& args,
+                                                 const TokenLaunch& how) const {
   const std::int32_t query_rows = narrow(checked_mul(how.rows, std::int64_t{args.query_rows}));
-  const kernels::AttentionPlan plan = kernels::plan_contiguous(
+  return kernels::plan_contiguous(
       {args.width, query_rows, narrow(how.rows), static_cast<int>(sizeof(T)), how.el},
       device_.properties().limits);
+}
+
+template <typename T>
+void Layers<T>::attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) const {
+  const std::int32_t query_rows = narrow(how.rows * args.query_rows);
+  const kernels::AttentionPlan plan = plan_attention(args, how);
   args.chunks = plan.chunks;
   args.row_blocks = (query_rows + plan.rows - 1) / plan.rows;
   args.tile_keys = plan.tile;
@@ -134,19 +141,40 @@ void Layers<T>::attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) 
              plan.warps * 32, plan.shared_bytes, device_.stream()});
 }
 
+template <typename T>
+std::int64_t Layers<T>::slice_rows(const kernels::AttentionPlan& plan, std::int64_t rows,
+                                   std::int64_t group_rows, std::int64_t width) const {
+  const std::int64_t row_bytes = checked_mul(2 * stack_.heads * width, ssize(sizeof(T)));
+  return kernels::plan_slice({rows, group_rows, row_bytes, stack_.heads}, plan,
+                             device_.properties().limits);
+}
+
+template <typename T>
+void Layers<T>::attend_expanded(const Activations<T>& a, const AttentionWeights<T>& w,
+                                const ElRows<T>& rows,
+                                const std::function<void(const RowSlice&)>& attend) const {
+  const std::int64_t d = stack_.dim;
+  linear(input(a), rows.rows, w.query, a.projected.data(), d);
+  for (std::int64_t first = 0; first < rows.rows; first += rows.slice) {
+    const RowSlice slice{first, std::min(rows.slice, rows.rows - first)};
+    expand_queries(a.projected.data() + first * d, w, slice.rows, rows.expanded);
+    attend(slice);
+    project_pooled(rows.pooled, w, slice.rows, a.context.data() + first * d);
+  }
+}
+
 // q~_i = q_i W_K_i for every head: batched products over the heads.
 template <typename T>
-void Layers<T>::expand_queries(const Activations<T>& a, const AttentionWeights<T>& w,
-                               std::int64_t rows, T* expanded) const {
+void Layers<T>::expand_queries(const T* queries, const AttentionWeights<T>& w, std::int64_t rows,
+                               T* expanded) const {
   const std::int64_t d = stack_.dim;
   const std::int64_t heads = stack_.heads;
   const std::int64_t key_dim = w.key.inputs;
-  linear(input(a), rows, w.query, a.projected.data(), d);
   Product<T> expand;
   expand.m = rows;
   expand.n = key_dim;
   expand.k = d / heads;
-  expand.a = a.projected.data();
+  expand.a = queries;
   expand.lda = d;
   expand.b = w.key.weight.data();
   expand.ldb = key_dim;
@@ -162,8 +190,8 @@ void Layers<T>::expand_queries(const Activations<T>& a, const AttentionWeights<T
 
 // o_i = c_i W_V_i^T for every head.
 template <typename T>
-void Layers<T>::project_pooled(const Activations<T>& a, const AttentionWeights<T>& w,
-                               std::int64_t rows, const T* pooled) const {
+void Layers<T>::project_pooled(const T* pooled, const AttentionWeights<T>& w, std::int64_t rows,
+                               T* context) const {
   const std::int64_t d = stack_.dim;
   const std::int64_t heads = stack_.heads;
   const std::int64_t key_dim = w.value.inputs;
@@ -175,7 +203,7 @@ void Layers<T>::project_pooled(const Activations<T>& a, const AttentionWeights<T
   project.lda = heads * key_dim;
   project.b = w.value.weight.data();
   project.ldb = key_dim;
-  project.c = a.context.data();
+  project.c = context;
   project.ldc = d;
   project.batch = heads;
   project.a_step = key_dim;

@@ -4,6 +4,7 @@
 #include "device/weights.hpp"
 
 #include <cstdint>
+#include <functional>
 
 namespace elbeam::device {
 
@@ -28,6 +29,22 @@ struct TokenLaunch {
   std::int64_t heads = 1;  // multi-head: of blocks; EL-attention has them as rows
   bool el = false;
   bool causal = false;
+};
+
+// Rows first, first + 1, ... of a step or pass.
+struct RowSlice {
+  std::int64_t first = 0;
+  std::int64_t rows = 0;
+};
+
+// Rows of EL-attention, and how many of them have their expanded queries and pooled states, [slice,
+// heads, key width], at the same time.
+template <typename T>
+struct ElRows {
+  std::int64_t rows = 0;
+  std::int64_t slice = 0;
+  T* expanded = nullptr;
+  T* pooled = nullptr;
 };
 
 // Runs blocks over rows. Pre-norm blocks read LayerNorm(x), post-norm blocks read x and are
@@ -56,12 +73,15 @@ class Layers {
   void linear(const T* x, std::int64_t rows, const Linear<T>& w, T* y, std::int64_t ldy) const;
   // args without what a plan says: chunks, row_blocks, tile_keys.
   void attend(kernels::ContiguousArgs<T> args, const TokenLaunch& how) const;
-  // EL-attention: input(a) becomes queries, expanded to `expanded` [rows, heads, key width].
-  void expand_queries(const Activations<T>& a, const AttentionWeights<T>& w, std::int64_t rows,
-                      T* expanded) const;
-  // And a.context from what they found, `pooled`.
-  void project_pooled(const Activations<T>& a, const AttentionWeights<T>& w, std::int64_t rows,
-                      const T* pooled) const;
+  kernels::AttentionPlan plan_attention(const kernels::ContiguousArgs<T>& args,
+                                        const TokenLaunch& how) const;
+  // A slice of EL-attention over rows of `width` numbers, which `plan` attends with.
+  std::int64_t slice_rows(const kernels::AttentionPlan& plan, std::int64_t rows,
+                          std::int64_t group_rows, std::int64_t width) const;
+  // EL-attention: input(a) becomes queries, a slice of them is expanded, attend(slice) pools what
+  // they find, and this becomes a.context.
+  void attend_expanded(const Activations<T>& a, const AttentionWeights<T>& w, const ElRows<T>& rows,
+                       const std::function<void(const RowSlice&)>& attend) const;
   // LayerNorm of the first block of layer i; behind the last layer that of the stack.
   const NormWeights<T>& first_norm(std::size_t layer) const {
     return layer < stack_.layers.size() ? stack_.layers[layer].self_norm : stack_.last_norm;
@@ -72,6 +92,11 @@ class Layers {
   }
 
  private:
+  void expand_queries(const T* queries, const AttentionWeights<T>& w, std::int64_t rows,
+                      T* expanded) const;
+  void project_pooled(const T* pooled, const AttentionWeights<T>& w, std::int64_t rows,
+                      T* context) const;
+
   Device& device_;
   const StackWeights<T>& stack_;
 };

@@ -205,18 +205,29 @@ void PromptPass<T>::attend_to_source(const Chunk& chunk, std::size_t layer) cons
   const AttentionWeights<T>& w = *layers_.stack().layers[layer].cross;
   const std::int64_t d = layers_.stack().dim;
   const std::int64_t heads = layers_.stack().heads;
-  const bool el = source_.kind == Kind::kEl;
   kernels::ContiguousArgs<T> args;
   args.ranges = chunk.source_ranges.data();
   args.rows_of = chunk.rows_of.data();
+  const bool el = source_.kind == Kind::kEl;
+  const TokenLaunch how{chunk.source_ranges.size(), chunk.longest, heads, el};
   if (el) {
-    layers_.expand_queries(a, w, chunk.rows, chunk.expanded.data());
     args.queries = chunk.expanded.data();
     args.keys = args.values = source_.encoder_out->hidden.data();
     args.out = chunk.pooled.data();
     args.query_stride = args.key_stride = args.out_stride = source_.encoder_out->dim;
     args.query_rows = narrow(heads);
     args.width = narrow(source_.encoder_out->dim);
+    args.key_rows = source_.encoder_out->tokens();
+    args.partial_rows = chunk.rows * heads;
+    const kernels::AttentionPlan plan = layers_.plan_attention(args, how);
+    const std::int64_t slice = layers_.slice_rows(
+        plan, chunk.rows, std::max<std::int64_t>(plan.rows / heads, 1), args.width);
+    layers_.attend_expanded(a, w, {chunk.rows, slice, chunk.expanded.data(), chunk.pooled.data()},
+                            [&](const RowSlice& part) {
+                              args.first_row = narrow(part.first);
+                              args.end_row = narrow(part.first + part.rows);
+                              layers_.attend(args, how);
+                            });
   } else {
     layers_.linear(layers_.input(a), chunk.rows, w.query, a.projected.data(), d);
     args.queries = a.projected.data();
@@ -225,9 +236,8 @@ void PromptPass<T>::attend_to_source(const Chunk& chunk, std::size_t layer) cons
     args.out = a.context.data();
     args.query_stride = args.key_stride = args.out_stride = d;
     args.width = args.head_stride = narrow(d / heads);
+    layers_.attend(args, how);
   }
-  layers_.attend(args, {chunk.source_ranges.size(), chunk.longest, heads, el});
-  if (el) layers_.project_pooled(a, w, chunk.rows, chunk.pooled.data());
   layers_.linear(a.context.data(), chunk.rows, w.output, a.branch.data(), d);
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/launch_plan.hpp"
 
 #include "base/check.hpp"
+#include "base/checked_math.hpp"
 
 #include <algorithm>
 
@@ -58,6 +59,7 @@ AttentionPlan plan_warpgroup(const AttentionShape& shape, const DeviceLimits& li
   plan.warps = 8;
   plan.tile = kWarpgroupKeys;
   const WarpgroupShape& blocks = kWarpgroupShapes[width];
+  plan.cluster = blocks.cluster;
   plan.shared_bytes = warpgroup_shared_bytes(blocks.columns, plan.rows, blocks.cluster);
   if (plan.shared_bytes <= limits.all_shared_bytes) plan.unit = AttentionUnit::kWarpgroup;
   return plan;
@@ -112,6 +114,18 @@ AttentionPlan plan_paged(const AttentionShape& shape, const DeviceLimits& limits
   check_tile(plan, shape, 1, limits);
   plan.shared_bytes = plan.tile * slot_bytes + 16;
   return plan;
+}
+
+std::int64_t plan_slice(const SliceShape& shape, const AttentionPlan& plan,
+                        const DeviceLimits& limits) {
+  // The other half is for the keys that pass through, and for weights.
+  const std::int64_t room = limits.cache_bytes / 2;
+  const std::int64_t groups = room / checked_mul(shape.group_rows, shape.row_bytes);
+  if (groups * shape.group_rows >= shape.rows) return shape.rows;
+  const std::int64_t row_blocks = (shape.group_rows * shape.query_rows + plan.rows - 1) / plan.rows;
+  const std::int64_t wave =
+      std::max<std::int64_t>(limits.multiprocessors / (row_blocks * plan.chunks * plan.cluster), 1);
+  return groups < wave ? shape.rows : groups / wave * wave * shape.group_rows;
 }
 
 int plan_parts(int keys, std::int64_t blocks, const DeviceLimits& limits) {

@@ -14,6 +14,7 @@ struct DeviceLimits {
   int all_shared_bytes = 48 << 10;  // of a block that has a multiprocessor for itself
   bool tensor_cores = false;        // those of sm_80 and later
   bool warpgroups = false;          // what sm_90 alone has
+  std::int64_t cache_bytes = 0;     // of the second level; 0: not known
 };
 
 // Which kernel attends to tokens that lie together.
@@ -25,6 +26,7 @@ struct AttentionPlan {
   std::size_t geometry = 0;  // index of the unit's launcher
   int rows = 1;              // of queries, of a block
   int chunks = 1;            // of the columns
+  int cluster = 1;           // blocks that share a chunk
   int tile = 1;              // keys or slots that shared memory holds at once
   int warps = 1;
   int shared_bytes = 0;
@@ -57,6 +59,21 @@ Launcher<ContiguousArgs<T>> contiguous_launcher(const DeviceKernels<T>& kernels,
   }
   return kernels.contiguous[plan.geometry];
 }
+
+// EL-attention writes expanded queries, and reads pooled states, that are much larger than the rows
+// they are made from and into.
+struct SliceShape {
+  std::int64_t rows = 0;        // of the batch
+  std::int64_t group_rows = 1;  // rows that are not taken apart
+  std::int64_t row_bytes = 0;   // of a row's expanded queries and pooled states
+  std::int64_t query_rows = 1;  // of a row: heads
+};
+// Of how many rows they are computed at once, so that the second-level cache keeps them from the
+// kernel that writes them to the one that reads them. A slice has a block for every multiprocessor,
+// or whole multiples of that; where the cache does not hold so much, and where it holds everything,
+// all rows are one slice.
+std::int64_t plan_slice(const SliceShape& shape, const AttentionPlan& plan,
+                        const DeviceLimits& limits);
 
 // In how many parts the keys of a sentence are attended to: more than one only where there are
 // fewer blocks than multiprocessors, since parts are written, read and merged.

@@ -160,6 +160,7 @@ struct PagedCase {
   int step = 20;
   int prompt = 0;  // tokens at most that the group has read before
   int parts = 1;   // that the prompt's attention is split into
+  int slice = 2;   // groups of a launch
 
   int rows() const { return groups * beam; }
   int dim() const { return el ? width : heads * width; }
@@ -309,6 +310,22 @@ struct Prompted {
   std::unique_ptr<DeviceArray<std::int32_t>> parts_of_row;
 };
 
+// The arguments of a launch whose first group is that one.
+template <typename T>
+PagedArgs<T> slice_of(PagedArgs<T> args, const PagedCase& c, int group) {
+  const int first = group * c.beam;
+  args.first_group = group;
+  args.cache.ancestors[c.step % 2] += first * c.stride();
+  args.queries += first * args.query_rows * c.dim();
+  args.out += first * args.query_rows * c.dim();
+  if (args.parts_of_row != nullptr) {
+    args.parts_of_row += first;
+    args.partial += first * args.query_rows * c.dim();
+    args.partial_stats += 2 * first * args.query_rows * (c.el ? 1 : c.heads);
+  }
+  return args;
+}
+
 template <typename T>
 void check_paged(const PagedCase& c, std::mt19937& random) {
   const PagedNumbers<T> numbers(c, random);
@@ -352,11 +369,15 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
     if (kTraced && schedule > 0) break;
     under_test::set_schedule(schedule);
     if (prompted) prompted->launch(args);
-    // One block more than there are groups.
+    // One block more than there are groups; in one launch or, as slices, by two.
     const auto& kernels = under_test::kernels<T>();
-    (prompted ? kernels.paged_part : kernels.paged)[plan.geometry](
-        args, {(c.groups + 1) * plan.chunks * args.row_blocks, 1, c.el ? 1 : c.heads,
-               plan.warps * 32, plan.shared_bytes});
+    for (int group = 0; group < c.groups; group += c.slice) {
+      (prompted ? kernels.paged_part : kernels.paged)[plan.geometry](
+          slice_of(args, c, group),
+          {(std::min(c.slice, c.groups - group) + (group + c.slice < c.groups ? 0 : 1)) *
+               plan.chunks * args.row_blocks,
+           1, c.el ? 1 : c.heads, plan.warps * 32, plan.shared_bytes});
+    }
     if (prompted) prompted->merge(args);
     if (schedule == 0) first = out.host();
     EXPECT_EQ(std::memcmp(first.data(), out.data(), first.size() * sizeof(T)), 0)
@@ -380,6 +401,7 @@ TEST(PagedAttentionKernel, AgreesWithDoublePrecision) {
     c.step = random_int(random, 0, c.width > 128 ? 6 : 40);
     c.prompt = i % 4 == 3 ? random_int(random, 1, 40) : 0;
     c.parts = random_int(random, 1, 3);
+    c.slice = random_int(random, 1, 2);
     if (i % 3 == 0) {
       check_paged<Half>(c, random);
     } else {

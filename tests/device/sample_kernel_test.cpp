@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <set>
 
 namespace elbeam::kernels {
 namespace {
@@ -196,6 +197,33 @@ TEST(SampleKernel, DrawsAsTheCpuDoes) {
       check_draws<Half>(random, i);
     }
     if (HasFailure()) ADD_FAILURE() << "case " << i;
+  }
+}
+
+// Tokens that are almost alike: one too many, or too few, is drawn in one of 128 draws.
+TEST(SampleKernel, AsManyTokensTakePartAsAreWanted) {
+  std::mt19937 random(52);
+  SampleCase c;
+  c.groups = 16;
+  c.beam = 8;
+  c.rules.min_len = 99;  // no end
+  auto row = random_numbers<float>(random, usize(c.vocab), 0.01F);
+  row[1] = -1.0F;  // pad
+  std::vector<std::int32_t> order(usize(c.vocab));
+  std::iota(order.begin(), order.end(), 0);
+  std::erase(order, c.rules.eos);
+  std::sort(order.begin(), order.end(),
+            [&](std::int32_t a, std::int32_t b) { return row[usize(a)] > row[usize(b)]; });
+  std::vector<float> logits;
+  for (int r = 0; r < c.rows(); ++r) logits.insert(logits.end(), row.begin(), row.end());
+  std::vector<std::uint32_t> ids(usize(c.groups));
+  std::iota(ids.begin(), ids.end(), 0U);
+  for (const int k : {1, 3, 5}) {
+    c.topk = k;
+    c.seed = static_cast<std::uint64_t>(k);
+    const auto tokens = draw(c, logits, ids).tokens;
+    EXPECT_EQ(std::set<std::int32_t>(tokens.begin(), tokens.end()),
+              std::set<std::int32_t>(order.begin(), order.begin() + k));
   }
 }
 

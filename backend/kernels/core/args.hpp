@@ -7,6 +7,7 @@
 #include "kernels/kernels.hpp"
 
 #include <cstdint>
+#include <limits>
 
 namespace elbeam::kernels {
 
@@ -99,7 +100,8 @@ struct RowRange {
 // encoder's self-attention (a head for each block_z, width = d_k). Row m of a group is
 // queries + (first * query_rows + m) * query_stride, m < count * query_rows. block_x is
 // (range * chunks + chunk) * row_blocks + row block: blocks that read the same keys start one after
-// another, so that the keys come from memory once.
+// another, so that the keys come from memory once. A launch may have a slice of the rows only:
+// queries, out, and the parts' rows are then those of the slice.
 template <typename T>
 struct ContiguousArgs {
   const KeyRange* ranges = nullptr;
@@ -111,7 +113,9 @@ struct ContiguousArgs {
   std::int64_t query_stride = 0;
   std::int64_t key_stride = 0;
   std::int64_t out_stride = 0;
-  std::int64_t key_rows = 0;    // of `keys`, all tokens: what bulk copies have to know
+  std::int64_t key_rows = 0;   // of `keys`, all tokens: what bulk copies have to know
+  std::int32_t first_row = 0;  // of the slice, as rows_of counts them
+  std::int32_t end_row = std::numeric_limits<std::int32_t>::max();
   std::int32_t query_rows = 1;  // rows of `queries` for each row of the group
   std::int32_t width = 0;
   std::int32_t head_stride = 0;  // from one head's columns to the next
@@ -172,7 +176,9 @@ struct StoreArgs {
 
 // Attention of each row to its own history: EL (query_rows = heads, width = d, values = keys) or
 // multi-head (block_z is the head). Rows of a group that share an ancestor read its slot once.
-// block_x is (group * chunks + chunk) * row_blocks + row block, as in ContiguousArgs.
+// block_x is (group * chunks + chunk) * row_blocks + row block, as in ContiguousArgs; in a slice of
+// the rows groups count from first_group, and queries, out, ancestors and parts begin with its
+// rows.
 template <typename T>
 struct PagedArgs {
   const StepState* state = nullptr;
@@ -188,6 +194,7 @@ struct PagedArgs {
   std::int32_t row_blocks = 1;
   std::int32_t value_offset = 0;  // from a slot's key to its value; 0: the same
   std::int32_t tile_slots = 0;    // that shared memory has room for
+  std::int32_t first_group = 0;
   float scale = 1.0F;
   // Only for rows that attend to other tokens too, as parts in front of this one: see
   // ContiguousArgs and MergeArgs.

@@ -17,6 +17,16 @@ ELBEAM_DEVICE BlockPlace block_place(int row_blocks, int chunks) {
   return {x / row_blocks / chunks, x / row_blocks % chunks, x % row_blocks};
 }
 
+// The rows of the range's group that lie in the slice, counted from its first; none: no more than
+// 0.
+template <typename T>
+ELBEAM_DEVICE RowRange rows_of(const ContiguousArgs<T>& args, const KeyRange& range) {
+  const RowRange all = args.rows_of[range.group];
+  const int first = all.first < args.first_row ? args.first_row : all.first;
+  const int end = all.first + all.count < args.end_row ? all.first + all.count : args.end_row;
+  return {first - args.first_row, end - first};
+}
+
 // kCausal: queries and keys are the rows of the same tokens, numbered alike, and a row attends to
 // itself and what lies before it.
 template <typename G, bool kCausal>
@@ -29,7 +39,7 @@ struct TokenAttention {
   static ELBEAM_DEVICE void run(const Args& args) {
     const BlockPlace place = block_place(args.row_blocks, args.chunks);
     const KeyRange range = args.ranges[place.item];
-    const RowRange rows = args.rows_of[range.group];
+    const RowRange rows = rows_of(args, range);
     const int count = rows.count * args.query_rows;
     const int warps = thread_count() / kWarp;
     for (int first = place.row_block * warps; first < count; first += args.row_blocks * warps)
@@ -194,7 +204,7 @@ struct HistoryAttention {
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
     const BlockPlace place = block_place(args.row_blocks, args.chunks);
-    if (place.item >= state.groups) return;
+    if (args.first_group + place.item >= state.groups) return;
     const int warps = thread_count() / kWarp;
     const int count = state.group_rows * args.query_rows;
     for (int first = place.row_block * warps; first < count; first += args.row_blocks * warps)

@@ -34,6 +34,19 @@ struct RowAttention {
   using T = typename G::Element;
   static constexpr int kBatch = 4;  // keys of a group between two corrections of the sums
 
+  // This lane's columns of staged rows. Places are counted in bytes: one multiplication and
+  // addition finds a row.
+  struct Staged {
+    const unsigned char* first;
+    int stride;
+    ELBEAM_DEVICE Staged(const T* first_row, int row_stride)
+        : first(reinterpret_cast<const unsigned char*>(first_row)),
+          stride(row_stride * static_cast<int>(sizeof(T))) {}
+    ELBEAM_DEVICE const T* row(int number) const {
+      return reinterpret_cast<const T*>(first + number * stride);
+    }
+  };
+
   float query[G::kElements];
   float sums[G::kElements];
   float maximum;
@@ -71,13 +84,14 @@ struct RowAttention {
     }
   }
 
-  // The product of query columns [chunk] with a staged key, summed over this lane's columns.
+  // The product of query columns [chunk] with a staged key, summed over this lane's columns, of
+  // which the key's first is given.
   ELBEAM_DEVICE float partial_score(const T* key) const {
     float score = 0.0F;
     ELBEAM_UNROLL
     for (int v = 0; v < G::kVectors; ++v) {
       float values[kVector<T>];
-      load_vector(key + G::column(v), values);
+      load_vector(key + v * G::kLanes * kVector<T>, values);
       ELBEAM_UNROLL
       for (int i = 0; i < kVector<T>; ++i) score += query[v * kVector<T> + i] * values[i];
     }
@@ -90,14 +104,15 @@ struct RowAttention {
   ELBEAM_DEVICE void absorb(const T* keys, const T* values, int stride, int value_column, int count,
                             const Index& index) {
     const int group = lane_index() / G::kLanes;
+    const Staged lane_keys(keys + G::column(0), stride);
+    const Staged lane_values(values + value_column + G::column(0), stride);
     for (int first = 0; first < count; first += kBatch * G::kGroups) {
       float scores[kBatch];
       float best = maximum;
-      score_batch(keys, stride, first, count, index, scores);
+      score_batch(lane_keys, first, count, index, scores);
       ELBEAM_UNROLL
       for (int b = 0; b < kBatch; ++b) {
         scores[b] = lanes_sum<G::kLanes>(scores[b]);
-        if (first + b * G::kGroups + group >= count) scores[b] = negative_infinity();
         best = fmaxf(best, scores[b]);
       }
       // As long as all scores are -inf, nothing is subtracted: -inf - -inf would be NaN.
@@ -113,24 +128,25 @@ struct RowAttention {
         if (key >= count) continue;
         const float weight = expf(scores[b] - shift);
         total += weight;
-        add(values + index(key) * stride + value_column, weight);
+        add(lane_values.row(index(key)), weight);
       }
     }
   }
 
   template <typename Index>
-  ELBEAM_DEVICE void score_batch(const T* keys, int stride, int first, int count,
-                                 const Index& index, float (&scores)[kBatch]) {
+  ELBEAM_DEVICE void score_batch(const Staged& keys, int first, int count, const Index& index,
+                                 float (&scores)[kBatch]) {
     const int group = lane_index() / G::kLanes;
     ELBEAM_UNROLL
-    for (int b = 0; b < kBatch; ++b) scores[b] = 0.0F;
+    for (int b = 0; b < kBatch; ++b)
+      scores[b] = first + b * G::kGroups + group < count ? 0.0F : negative_infinity();
     const int last_column = G::kWide ? width : 1;
     for (int column = 0; column < last_column; column += G::kColumns) {
       if constexpr (G::kWide) load_query(column);
       ELBEAM_UNROLL
       for (int b = 0; b < kBatch; ++b) {
         const int key = first + b * G::kGroups + group;
-        if (key < count) scores[b] += partial_score(keys + index(key) * stride + column);
+        if (key < count) scores[b] += partial_score(keys.row(index(key)) + column);
       }
     }
   }
@@ -139,7 +155,7 @@ struct RowAttention {
     ELBEAM_UNROLL
     for (int v = 0; v < G::kVectors; ++v) {
       float values[kVector<T>];
-      load_vector(value + G::column(v), values);
+      load_vector(value + v * G::kLanes * kVector<T>, values);
       ELBEAM_UNROLL
       for (int i = 0; i < kVector<T>; ++i) sums[v * kVector<T> + i] += weight * values[i];
     }

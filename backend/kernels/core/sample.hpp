@@ -78,9 +78,9 @@ struct Sample {
     return best + logf(block_sum(total, scratch));
   }
 
-  // Tokens may be banned more than once, hence by one thread.
+  // Behind the barriers of the sum that they are still part of. Tokens may be banned more than
+  // once, hence by one thread.
   static ELBEAM_DEVICE void mask_banned(const Args& args, int row, int length, T* logits) {
-    block_barrier();  // the sum has been taken
     if (args.banned != nullptr && thread_index() == 0) {
       const std::int32_t* banned = args.banned + row * args.banned_stride;
       for (int i = 0; i <= length; ++i) {

@@ -30,7 +30,7 @@ struct TensorAttention {
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const int blocks = args.row_blocks;
-    const RowRange rows = args.rows_of[args.ranges[range_index(args)].group];
+    const RowRange rows = rows_of(args, args.ranges[range_index(args)]);
     const int count = rows.count * args.query_rows;
     for (int first = block_x() % blocks * kRows; first < count; first += blocks * kRows) {
       Block block;
@@ -48,7 +48,7 @@ struct TensorAttention {
     std::int64_t first;
     int count;
     ELBEAM_DEVICE Rows(const Args& args, const KeyRange& range, int first_of_block) {
-      const RowRange all = args.rows_of[range.group];
+      const RowRange all = rows_of(args, range);
       first = static_cast<std::int64_t>(all.first) * args.query_rows + first_of_block;
       count = all.count * args.query_rows - first_of_block;
     }
@@ -61,39 +61,37 @@ struct TensorAttention {
     // Of rows lane / 4 and lane / 4 + 8 of each tile; totals are of the lane's own keys.
     float maximum[kRowTiles][2];
     float total[kRowTiles][2];
-    const T* source;  // this warp's first key of the next tile
-    int to_stage;     // keys that are not on their way yet
+    const T* source;  // the lane's first column of this warp's first key of the next tile to come
 
     ELBEAM_DEVICE void attend(const Args& args) {
       int left = begin(args);
       block_barrier();  // the tiles of the rows before are no longer read
       ELBEAM_UNROLL
-      for (int s = 0; s + 1 < kTensorStages; ++s) stage(args, s);
-      int now = 0;  // where the tile lies, and where the next one goes
-      int next = kTensorStages - 1;
+      for (int s = 0; s + 1 < kTensorStages; ++s) stage(args, s, left - s * kTensorKeys);
+      int now = 0;  // where the tile lies, and the one before, whose place is free
+      int before = kTensorStages - 1;
       ELBEAM_NO_UNROLL
       for (; left > 0; left -= kTensorKeys) {
         wait_copies<kTensorStages - 2>();
         block_barrier();  // the tile has arrived, and the one before is no longer read
-        stage(args, next);
+        stage(args, before, left - (kTensorStages - 1) * kTensorKeys);
         const T* tile = tile_at(now);
         std::uint32_t weights[kRowTiles][4];
         score(tile);
         weigh(args.scale, left, weights);
         pool(tile, weights);
+        before = now;
         now = now + 1 == kTensorStages ? 0 : now + 1;
-        next = next + 1 == kTensorStages ? 0 : next + 1;
       }
-      wait_copies<0>();
-      finish(args);
+      finish(args);  // what is left to wait for are groups without copies
     }
 
     // Returns the number of keys.
     ELBEAM_DEVICE int begin(const Args& args) {
       const KeyRange range = args.ranges[range_index(args)];
       start(args, Rows(args, range, first));
-      source = args.keys + (std::int64_t{range.first_key} + warp_index()) * args.key_stride;
-      to_stage = range.keys;
+      source = args.keys + (std::int64_t{range.first_key} + warp_index()) * args.key_stride +
+               lane_index() * kVector<T>;
       return range.keys;
     }
 
@@ -149,24 +147,24 @@ struct TensorAttention {
       return reinterpret_cast<T*>(shared_memory()) + place * kTensorKeys * kStride;
     }
 
-    // The next tile, with zeros where there are no keys or columns: their weights are 0, and 0
-    // times what was there before may be NaN. Commits a group in any case, so that waits count
-    // alike. A warp has two keys, of which a lane takes vectors that lie a warp apart.
-    ELBEAM_DEVICE void stage(const Args& args, int place) {
+    // The next tile, which begins so many keys before the end, with zeros where there are no keys
+    // or columns: their weights are 0, and 0 times what was there before may be NaN. Commits a
+    // group in any case, so that waits count alike. A warp has two keys, of which a lane takes
+    // vectors that lie a warp apart.
+    ELBEAM_DEVICE void stage(const Args& args, int place, int keys) {
       static_assert(kTensorKeys == 2 * kWarps);
-      if (to_stage > 0) {
+      if (keys > 0) {
         const int column = lane_index() * kVector<T>;
         T* to = tile_at(place) + warp_index() * kStride + column;
         ELBEAM_UNROLL
         for (int k = 0; k < 2; ++k) {
-          const T* from = source + k * kWarps * args.key_stride + column;
-          const int columns = warp_index() + k * kWarps < to_stage ? args.width - column : 0;
+          const T* from = source + k * kWarps * args.key_stride;
+          const int columns = warp_index() + k * kWarps < keys ? args.width - column : 0;
           ELBEAM_UNROLL
           for (int c = 0; c < kWidth; c += kWarp * kVector<T>)
             copy_or_clear_async(to + k * kWarps * kStride + c, from + c, c < columns);
         }
         source += kTensorKeys * args.key_stride;
-        to_stage -= kTensorKeys;
       }
       commit_copies();
     }

@@ -47,7 +47,7 @@ struct WarpgroupAttention {
     const ContiguousArgs<T>& plain = args.plain;
     const int place = block_x() / kCluster;
     const KeyRange range = plain.ranges[place / plain.row_blocks];
-    const RowRange rows = plain.rows_of[range.group];
+    const RowRange rows = rows_of(plain, range);
     const int count = rows.count * plain.query_rows;
     int first = place % plain.row_blocks * kRows;
     if (first >= count) return;  // the whole cluster
@@ -115,6 +115,9 @@ struct WarpgroupAttention {
     float maximum[kGroups][2];
     float total[kGroups][2];
     Ring ring;
+    // group_index(), but what is computed from it is the same for the whole warp to the compiler:
+    // it then lies in uniform registers, where products want their descriptors.
+    int group;
     int loading;  // stage of the next tile to come, of the thread that lets it come
     int query_parity;
 
@@ -124,6 +127,7 @@ struct WarpgroupAttention {
         for (int s = 0; s <= kStages; ++s) start_bulk_barrier(barrier_at(s), 1);
         fence_async();
       }
+      group = shuffle(group_index(), 0);
       loading = 0;
       query_parity = 0;
       block_barrier();
@@ -219,9 +223,9 @@ struct WarpgroupAttention {
     // Of the tile's keys warp_of_group() * 16 + lane / 4 and 8 behind it, with the lane's rows.
     ELBEAM_DEVICE void score(float (&scores)[kShare / 2]) {
       const std::uint64_t keys = describe(shared_address(stage_at(ring.stage)), kBoxLayout);
-      const std::uint64_t queries = describe(
-          shared_address(shared_memory() + kQueryPlace + group_index() * kShare * kBoxRowBytes),
-          kBoxLayout);
+      const std::uint64_t queries =
+          describe(shared_address(shared_memory() + kQueryPlace + group * kShare * kBoxRowBytes),
+                   kBoxLayout);
       begin_products();
       ELBEAM_UNROLL
       for (int b = 0; b < kBoxes; ++b) {
@@ -350,8 +354,8 @@ struct WarpgroupAttention {
 
     // sums += this warpgroup's columns of the tile, transposed, times the weights.
     ELBEAM_DEVICE void pool() {
-      const std::uint64_t values = describe(
-          shared_address(stage_at(ring.stage) + group_index() * kTiles * kBoxBytes), kBoxLayout);
+      const std::uint64_t values =
+          describe(shared_address(stage_at(ring.stage) + group * kTiles * kBoxBytes), kBoxLayout);
       const std::uint64_t weights = describe(shared_address(shared_memory() + kWeightPlace),
                                              plain_layout(kWeightGroupBytes, kWeightBytes));
       begin_products();

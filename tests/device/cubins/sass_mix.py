@@ -51,9 +51,10 @@ def parse(listing):
             labels[label.group(1)] = len(code)
         elif found := _INSTRUCTION.search(line):
             target = re.search(r"`\((\.L_\w+)\)", found.group(4))
-            code.append(
-                Instruction(found.group(3), found.group(2) is not None, target and target.group(1))
-            )
+            # `@!UPT UIADD3 URZ, ...` and `@!PT LDS RZ, [RZ]` are never done: they fill time.
+            never = re.match(r"@!U?PT\b", found.group(2) or "")
+            opcode = "NOP" if never else found.group(3)
+            code.append(Instruction(opcode, found.group(2) is not None, target and target.group(1)))
     return functions
 
 

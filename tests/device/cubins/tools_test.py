@@ -15,7 +15,7 @@ ptxas info    : Function properties for _Z1b
 ptxas info    : Used 20 registers, 400 bytes cmem[0]
 """
 
-# An outer loop around a hot one that has a branch inside; a slow copy behind BRA.DIV comes back to the hot one.
+# An outer loop around a hot one that has a branch inside, and something that is never done; a slow copy behind BRA.DIV comes back to the hot one.
 LISTING = """
 .text._Z1a:
         /*0000*/                   MOV R1, c[0x0][0x28] ;
@@ -25,6 +25,7 @@ LISTING = """
         /*0020*/                   LDS.128 R4, [R2] ;
         /*0030*/              @!P0 BRA `(.L_x_2) ;
         /*0040*/                   FFMA R8, R4, R5, R8 ;
+        /*0048*/             @!UPT UIADD3 URZ, URZ, URZ, URZ ;
 .L_x_2:
         /*0050*/                   HADD2.F32 R9, -RZ, R4.H0_H0 ;
         /*0060*/                   BRA.DIV ~URZ, `(.L_x_3) ;
@@ -59,7 +60,7 @@ class Reading(unittest.TestCase):
     def test_the_hot_loop(self):
         mix = sass_mix.hot_loop(*sass_mix.parse(LISTING)["_Z1a"])
         self.assertEqual(
-            dict(mix), {"load": 1, "control": 3, "arithmetic": 1, "convert": 1, "exchange": 1}
+            dict(mix), {"load": 1, "control": 4, "arithmetic": 1, "convert": 1, "exchange": 1}
         )
 
     def test_no_loop(self):

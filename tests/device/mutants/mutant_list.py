@@ -53,6 +53,9 @@ _CROSS = [
     ("parts are summed without their weights",
      "        sum += args.partial[place(p) * args.width + c] *\n               expf(args.partial_stats[2 * place(p)] - shift);",
      "        sum += args.partial[place(p) * args.width + c];"),
+    ("rows of the slice before", "all.first < args.first_row ? args.first_row : all.first;", "all.first;"),
+    ("rows behind the slice", "all.first + all.count < args.end_row ? all.first + all.count : args.end_row;", "all.first + all.count;"),
+    ("rows count from the batch's first", "return {first - args.first_row, end - first};", "return {first, end - first};"),
     ("the first part is left out of the total",
      "float total = 0.0F;\n    for (int p = 0; p < parts; ++p)", "float total = 0.0F;\n    for (int p = 1; p < parts; ++p)"),
 ]  # fmt: skip
@@ -96,6 +99,7 @@ _PAGED = [
     ("the total of the own steps is not written",
      "      args.partial_stats[2 * place + 1] = attention.total;\n    }\n  }\n};\n\ntemplate <typename G>\nstruct Paged",
      "    }\n  }\n};\n\ntemplate <typename G>\nstruct Paged"),
+    ("groups do not count from the slice's first", "if (args.first_group + place.item >= state.groups) return;", "if (place.item >= state.groups) return;"),
     ("the step itself is left out", "const int left = state.step + 1 - step;", "const int left = state.step - step;"),
 ]  # fmt: skip
 
@@ -164,7 +168,6 @@ _SAMPLE = [
     ("lanes keep what they should give", "const float given = upper ? values[i] : values[kHalf + i];", "const float given = upper ? values[kHalf + i] : values[i];"),
     ("all places draw the same", "counter.word[2] = static_cast<std::uint32_t>(place);", "counter.word[2] = 0;"),
     ("banned tokens are drawn", "if (banned[i] >= 0) logits", "if (banned[i] > 1 << 20) logits"),
-    ("the sum is taken without what is banned", "    block_barrier();  // the sum has been taken\n", ""),
     ("the second warp's draw does not count", "for (int w = 0; w < thread_count() / kWarp; ++w) best = entries", "for (int w = 0; w < 1; ++w) best = entries"),
     ("scratch is overwritten while it is read", "    block_barrier();  // what lies in scratch has been read\n", ""),
 ]  # fmt: skip
@@ -206,6 +209,32 @@ _BEAM = [
     ("one ancestor too many is copied", "for (int t = thread_index(); t < state.step; t += thread_count()) to[t]", "for (int t = thread_index(); t <= state.step; t += thread_count()) to[t]"),
 ]  # fmt: skip
 
+_TENSOR = [
+    ("no barrier before the tiles of other rows", "      block_barrier();  // the tiles of the rows before are no longer read\n", ""),
+    ("no barrier between a tile's copies and its use", "        block_barrier();  // the tile has arrived, and the one before is no longer read\n", ""),
+    ("waits for one group of copies too few", "wait_copies<kTensorStages - 2>();", "wait_copies<kTensorStages - 1>();"),
+    ("the next tile is staged over the one in use", "stage(args, before, left", "stage(args, now, left"),
+    ("the next tile is one too far", "left - (kTensorStages - 1) * kTensorKeys);", "left - kTensorStages * kTensorKeys);"),
+    ("the ring turns too early", "now = now + 1 == kTensorStages ? 0", "now = now + 2 == kTensorStages ? 0"),
+    ("no guard for rows that do not exist", "row < rows.count && column < args.width", "column < args.width"),
+    ("one step of far queries for all row tiles", "step * kRowTiles + m, lane_index());", "step * kRowTiles, lane_index());"),
+    ("the second key of a warp is not counted", "warp_index() + k * kWarps < keys ?", "warp_index() < keys ?"),
+    ("nothing is cleared behind the columns", "from + c, c < columns);", "from + c, c < columns || columns > 0);"),
+    ("wrong rows of the keys' matrices", "(matrix / 2 * 8 + lane_index() % 8)", "(matrix % 4 / 3 * 8 + lane_index() % 8)"),
+    ("no barrier between scores and their sum", "      block_barrier();\n      if (warp_index() < kPlaces) {", "      if (warp_index() < kPlaces) {"),
+    ("the first warp's scores are left out", "for (int w = 0; w < kWarps; ++w) {", "for (int w = 1; w < kWarps; ++w) {"),
+    ("no barrier between the sum and its use", "      block_barrier();\n    }\n\n    // Softmax", "    }\n\n    // Softmax"),
+    ("the last tile's missing keys have weights", "        if (keys < kTensorKeys) hide(scores, keys);\n", ""),
+    ("one key too many has a weight", "if (key >= keys) scores[i / 4][i % 4]", "if (key > keys) scores[i / 4][i % 4]"),
+    ("maxima of half of the lanes", "lanes_max<4>(best)", "lanes_max<2>(best)"),
+    ("the total is not corrected", "total[m][r] * correction[r] + sum;", "total[m][r] + sum;"),
+    ("sums are corrected by other rows' factors", "sums[m][n][c] *= correction[c / 2];", "sums[m][n][c] *= correction[c % 2];"),
+    ("values are not transposed", "load_matrices<true>(values,", "load_matrices<false>(values,"),
+    ("one row too many is written", "if (row < rows.count) put_row(", "if (row <= rows.count) put_row("),
+    ("every part is the first", "const std::int64_t place = range.part * args.partial_rows + row;", "const std::int64_t place = row;"),
+    ("columns behind the row are written", "        if (c >= args.width) continue;\n", ""),
+]  # fmt: skip
+
 _WARPGROUP = [
     ("the tile is not waited for", "        wait_bulk(barrier_at(ring.stage), ring.parity);\n", ""),
     ("the wrong parity", "      stage = 0;\n      parity ^= 1;", "      stage = 0;"),
@@ -227,7 +256,7 @@ _WARPGROUP = [
     ("scores are not waited for", "      wait_products<0>();\n      changed_by_products(scores);", "      changed_by_products(scores);"),
     ("wrong offset of the next box", "bytes_on(keys, b * kBoxBytes + k * 32)", "bytes_on(keys, b * kBoxBytes / 2 + k * 32)"),
     ("wrong offset along k", "bytes_on(keys, b * kBoxBytes + k * 32)", "bytes_on(keys, b * kBoxBytes + k * 16)"),
-    ("the first rows for both warpgroups", "kQueryPlace + group_index() * kShare * kBoxRowBytes)", "kQueryPlace)"),
+    ("the first rows for both warpgroups", "kQueryPlace + group * kShare * kBoxRowBytes)", "kQueryPlace)"),
     ("the other block's scores are overwritten before it has read them", "      cluster_wait();  // it has read what was here\n", ""),
     ("the other block's scores are not waited for", "      cluster_arrive();\n      cluster_wait();\n      ELBEAM_UNROLL", "      cluster_arrive();\n      ELBEAM_UNROLL"),
     ("no arrival behind the reading of the other's scores", "scores[4 * v + i] += four[i];\n      }\n      cluster_arrive();", "scores[4 * v + i] += four[i];\n      }"),
@@ -248,7 +277,7 @@ _WARPGROUP = [
     ("values are not transposed", "multiply_tiles<T, kRows, true, true>(", "multiply_tiles<T, kRows, false, true>("),
     ("results are not committed", "bytes_on(weights, k * 2 * kWeightBytes));\n      }\n      commit_products();", "bytes_on(weights, k * 2 * kWeightBytes));\n      }"),
     ("results are not waited for", "      wait_products<0>();\n      ELBEAM_UNROLL\n      for (int m = 0; m < kTiles; ++m) changed", "      ELBEAM_UNROLL\n      for (int m = 0; m < kTiles; ++m) changed"),
-    ("the columns of the first warpgroup for both", "stage_at(ring.stage) + group_index() * kTiles * kBoxBytes)", "stage_at(ring.stage))"),
+    ("the columns of the first warpgroup for both", "stage_at(ring.stage) + group * kTiles * kBoxBytes)", "stage_at(ring.stage))"),
     ("totals are read before they are there", "      block_barrier();\n      if (range.parts > 1) put_stats", "      if (range.parts > 1) put_stats"),
     ("queries are overwritten while others read", "      block_barrier();  // totals and queries are no longer read\n", ""),
     ("rows that do not exist are written", "if (row < rows) put_row", "if (row <= rows) put_row"),
@@ -276,5 +305,6 @@ MUTANTS = [
     *_entries("sample.hpp", _SAMPLE, "SampleKernel*"),
     *_entries("top_list.hpp", _TOP_LIST, VOCABULARY),
     *_entries("beam.hpp", _BEAM, SEARCH, "search"),
+    *_entries("tensor_attention.hpp", _TENSOR, "TensorAttention*", "half"),
     *_entries("warpgroup_attention.hpp", _WARPGROUP, WARPGROUP, "half"),
 ]

@@ -33,6 +33,8 @@ struct StepShape {
   Kind self_kind = Kind::kEl;
   Kind cross_kind = Kind::kEl;
   int like = 80;  // whose kernels are taken
+  // Of the second-level cache, as the device says: what its slices of the rows are made for.
+  std::int64_t cache_bytes = 0;
 
   std::int64_t rows() const { return sentences * beam; }
   std::int64_t hidden_bytes() const { return sentences * source * dim * kBytes; }
@@ -46,7 +48,8 @@ struct StepShape {
 // The emulated device, with products counted and arrays named by what they are for.
 class MeteredDevice : public Device {
  public:
-  explicit MeteredDevice(int like) : device_(make_emulated_device(like)) {}
+  explicit MeteredDevice(const StepShape& shape)
+      : device_(make_emulated_device(shape.like, shape.cache_bytes)) {}
 
   std::string purpose = "activations";
   std::int64_t allocated(const std::string& name) const { return bytes_.at(name); }
@@ -162,7 +165,7 @@ class WeightsMaker {
 };
 
 struct MeteredModel {
-  explicit MeteredModel(const StepShape& shape) : device(shape.like) {
+  explicit MeteredModel(const StepShape& shape) : device(shape) {
     Tracer::instance().traffic.clear();
     device.purpose = "weights";
     WeightsMaker maker(device);
