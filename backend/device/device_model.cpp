@@ -5,6 +5,7 @@
 #include "device/device_search.hpp"
 #include "device/device_state.hpp"
 #include "device/encoder.hpp"
+#include "device/run_places.hpp"
 #include "search/decode_plan.hpp"
 
 #include <algorithm>
@@ -134,7 +135,7 @@ class Model : public DeviceModel {
       DecodeRun<T> run = make_run(batch, shape, source);
       if (start->take(run.read(start->prompts, static_cast<float>(request.options.temperature)),
                       request)) {
-        const auto encode_next = [&](std::span<const PlacedSentence> sentences) {
+        const auto encode_next = [&](std::span<const SourceAt> sentences) {
           if (has_encoder()) encode(Layers<T>(*device_, encoder_), batch, sentences, run.sources());
         };
         search::DecodeResult result =
@@ -148,7 +149,7 @@ class Model : public DeviceModel {
 
  private:
   // Source tokens at once: those of the first sentences; where others wait, those of places that
-  // have the longest, or `most`.
+  // have the longest, or `most`, and as many again for what is encoded ahead.
   SourceShape source_shape(const SourceBatch& batch, std::int64_t places, std::int64_t most) const {
     SourceShape shape;
     shape.places = places;
@@ -161,8 +162,9 @@ class Model : public DeviceModel {
     }
     if (places == ssize(batch.sentences.size())) return shape;
     const std::int64_t of_longest = checked_mul(places, shape.longest);
-    shape.tokens =
+    const std::int64_t at_once =
         std::max({shape.tokens, shape.longest, most > 0 ? std::min(most, of_longest) : of_longest});
+    shape.tokens = checked_mul(RunPlaces::kRoom, at_once);
     return shape;
   }
 
@@ -201,13 +203,16 @@ class Model : public DeviceModel {
     Sources<T> sources(decoder, source);
     if (has_encoder()) {
       check_sources(encoder_, batch);
-      std::vector<PlacedSentence> first;
+      std::vector<SourceAt> first;
+      std::vector<PlacedSentence> placed;
       std::int64_t token = 0;
       for (std::int64_t s = 0; s < source.places; ++s) {
-        first.push_back({s, s, token});
-        token += ssize(batch.sentences[usize(s)].size());
+        first.push_back({s, token, ssize(batch.sentences[usize(s)].size())});
+        placed.push_back({first.back(), s});
+        token += first.back().tokens;
       }
       encode(Layers<T>(*device_, encoder_), batch, first, sources);
+      sources.place(placed);
     }
     return DecodeRun<T>(decoder, output_, shape, std::move(sources));
   }

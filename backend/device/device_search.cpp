@@ -120,9 +120,10 @@ void DeviceSearch<T>::set_prompts() {
 // Puts sentences behind those that are running.
 template <typename T>
 void DeviceSearch<T>::admit(std::span<const PlacedSentence> sentences, std::int64_t step) {
-  if (step > 0) job_.encode(sentences);
+  run_.sources().place(sentences);
   std::vector<std::int32_t> admitted;
-  for (const auto& [sentence, place, first_token] : sentences) {
+  for (const auto& [source, place] : sentences) {
+    const std::int64_t sentence = source.sentence;
     admitted.push_back(narrow(place));
     kernels::SentenceLimits& limits = of_places_.limits[usize(place)];
     limits = job_.start.limits[usize(sentence)];
@@ -275,7 +276,11 @@ search::DecodeResult DeviceSearch<T>::decode() {
     ELBEAM_CHECK(job_.request.cancelled == nullptr || !job_.request.cancelled(),
                  ErrorCode::kInterrupted, "decoding was cancelled after ", result_.counters.steps,
                  " steps");
-    const std::vector<PlacedSentence> admitted = places_.admit(step);
+    std::vector<PlacedSentence> admitted = places_.admit(step);
+    if (const auto next = places_.to_encode(); !next.empty()) {
+      job_.encode(next);
+      for (const PlacedSentence& more : places_.admit(step)) admitted.push_back(more);
+    }
     if (!admitted.empty()) admit(admitted, step);
     run_.open_step(places_.longest(step));
     // All hypotheses of a sentence are equal in its first step. Where all sentences are in theirs
@@ -355,9 +360,10 @@ void DeviceSearch<T>::take_finished(const Posted& posted, const std::byte* data)
   search::check_any_possible(
       std::all_of(failed, failed + draw_failed_.size(), [](auto value) { return value == 0; }));
   for (const PlacedSentence& placed : posted.ended) {
-    result_.sentences[usize(placed.sentence)] = hypotheses(placed, found);
+    result_.sentences[usize(placed.source.sentence)] = hypotheses(placed, found);
     if (job_.request.finished)
-      job_.request.finished(placed.sentence, result_.sentences[usize(placed.sentence)]);
+      job_.request.finished(placed.source.sentence,
+                            result_.sentences[usize(placed.source.sentence)]);
   }
 }
 
@@ -365,7 +371,7 @@ template <typename T>
 std::vector<search::FinishedHypothesis> DeviceSearch<T>::hypotheses(
     const PlacedSentence& placed, const Finished& finished) const {
   const SearchStart& start = job_.start;
-  const std::size_t s = usize(placed.sentence);
+  const std::size_t s = usize(placed.source.sentence);
   const std::int32_t count = finished.count[placed.place];
   ELBEAM_CHECK(count > 0, ErrorCode::kModel, "sentence ", s,
                " of the batch: no hypothesis can end: at the last step (", plan_.max_lens[s],

@@ -19,8 +19,8 @@ struct SearchJob {
   const search::DecodeRequest& request;
   const search::DecodePlan& plan;
   const SearchStart& start;
-  // Brings the sources of sentences that begin later to their places.
-  std::function<void(std::span<const PlacedSentence>)> encode;
+  // Encodes sentences that begin later.
+  std::function<void(std::span<const SourceAt>)> encode;
 };
 
 // SequenceGenerator._generate with search.BeamSearch, as search/decode_loop.cpp has it, for what

@@ -38,10 +38,10 @@ struct Chunk {
   std::int32_t longest = 0;
 };
 
-Chunk make_chunk(const SourceBatch& batch, std::span<const PlacedSentence> sentences) {
+Chunk make_chunk(const SourceBatch& batch, std::span<const SourceAt> sentences) {
   Chunk chunk;
-  for (const PlacedSentence& placed : sentences) {
-    const auto& sentence = batch.sentences[usize(placed.sentence)];
+  for (const SourceAt& source : sentences) {
+    const auto& sentence = batch.sentences[usize(source.sentence)];
     const std::int32_t begin = narrow(ssize(chunk.tokens.size()));
     const std::int32_t length = narrow(ssize(sentence.size()));
     chunk.ranges.push_back({narrow(ssize(chunk.ranges.size())), begin, length, 0, 1});
@@ -127,28 +127,25 @@ std::int64_t encoder_numbers(const StackWeights<T>& encoder, std::int64_t tokens
 }
 
 template <typename T>
-void encode(const Layers<T>& encoder, const SourceBatch& batch,
-            std::span<const PlacedSentence> sentences, Sources<T>& to) {
-  std::vector<std::int64_t> lengths;
+void encode(const Layers<T>& encoder, const SourceBatch& batch, std::span<const SourceAt> sentences,
+            Sources<T>& to) {
   std::int64_t tokens = 0;
   std::int64_t longest = 1;
-  for (const PlacedSentence& placed : sentences) {
-    lengths.push_back(ssize(batch.sentences[usize(placed.sentence)].size()));
-    tokens = checked_add(tokens, lengths.back());
-    longest = std::max(longest, lengths.back());
+  for (const SourceAt& source : sentences) {
+    tokens = checked_add(tokens, source.tokens);
+    longest = std::max(longest, source.tokens);
   }
   const Activations<T> activations(encoder.device(), encoder.stack(), chunk_rows(tokens, longest));
   for (std::size_t first = 0; first < sentences.size();) {
     std::size_t last = first;
     for (std::int64_t rows = 0; last < sentences.size(); ++last) {
-      rows += lengths[last];
+      rows += sentences[last].tokens;
       if (rows > activations.rows) break;
     }
     const auto together = sentences.subspan(first, last - first);
     const Chunk chunk = make_chunk(batch, together);
     ChunkRun<T>(encoder, chunk).run(activations);
-    to.put(together, std::span(lengths).subspan(first, together.size()),
-           encoder.result(activations));
+    to.put(together, encoder.result(activations));
     first = last;
   }
 }
@@ -158,9 +155,9 @@ template void check_sources(const StackWeights<kernels::Half>&, const SourceBatc
 template std::int64_t encoder_numbers(const StackWeights<float>&, std::int64_t, std::int64_t);
 template std::int64_t encoder_numbers(const StackWeights<kernels::Half>&, std::int64_t,
                                       std::int64_t);
-template void encode(const Layers<float>&, const SourceBatch&, std::span<const PlacedSentence>,
+template void encode(const Layers<float>&, const SourceBatch&, std::span<const SourceAt>,
                      Sources<float>&);
-template void encode(const Layers<kernels::Half>&, const SourceBatch&,
-                     std::span<const PlacedSentence>, Sources<kernels::Half>&);
+template void encode(const Layers<kernels::Half>&, const SourceBatch&, std::span<const SourceAt>,
+                     Sources<kernels::Half>&);
 
 }  // namespace elbeam::device

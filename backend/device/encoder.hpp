@@ -15,11 +15,11 @@ namespace elbeam::device {
 template <typename T>
 void check_sources(const StackWeights<T>& encoder, const SourceBatch& batch);
 
-// fairseq's TransformerEncoder.forward over sentences of a batch that was checked: they go to their
-// places, some thousand tokens at a time.
+// fairseq's TransformerEncoder.forward over sentences of a batch that was checked: they go to
+// where their sources are to lie, some thousand tokens at a time.
 template <typename T>
-void encode(const Layers<T>& encoder, const SourceBatch& batch,
-            std::span<const PlacedSentence> sentences, Sources<T>& to);
+void encode(const Layers<T>& encoder, const SourceBatch& batch, std::span<const SourceAt> sentences,
+            Sources<T>& to);
 
 // Numbers that encode() takes of the device's memory for so many tokens, the longest sentence's
 // included.

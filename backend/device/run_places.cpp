@@ -17,58 +17,72 @@ RunPlaces::RunPlaces(std::int64_t places, std::int64_t tokens, std::vector<Sente
     : sentences_(std::move(sentences)),
       places_(usize(places)),
       tokens_(tokens),
-      unit_((places + kBuckets - 1) / kBuckets) {
-  for (const SentenceNeeds& needs : sentences_) ELBEAM_INVARIANT(needs.tokens <= tokens_);
+      at_once_(places < ssize(sentences_.size()) ? tokens / kRoom : tokens) {
+  std::int64_t first_token = 0;
+  for (; next_ < std::min(places, ssize(sentences_.size())); ++next_) {
+    ready_.push_back({next_, first_token, sentences_[usize(next_)].tokens});
+    first_token += ready_.back().tokens;
+  }
+  ELBEAM_INVARIANT(first_token <= at_once_);
+  for (const SentenceNeeds& needs : sentences_) ELBEAM_INVARIANT(needs.tokens <= at_once_);
 }
 
 std::int64_t RunPlaces::launched() const noexcept {
-  return std::min(ssize(places_.size()), (busy_ + unit_ - 1) / unit_ * unit_);
+  const std::int64_t places = ssize(places_.size());
+  const std::int64_t unit = (places + kBuckets - 1) / kBuckets;
+  return std::min(places, (busy_ + unit - 1) / unit * unit);
 }
 
 std::int64_t RunPlaces::longest(std::int64_t step) const noexcept {
   std::int64_t most = 0;
   for (const Place& place : places_) {
-    if (place.sentence >= 0) most = std::max(most, step - place.first_step);
+    if (place.busy) most = std::max(most, step - place.first_step);
   }
   return most;
 }
 
-// In their order, and the end of all tokens.
-std::vector<RunPlaces::Tokens> RunPlaces::taken() const {
-  std::vector<Tokens> all{{tokens_, tokens_}};
+// In the order of their tokens, and the end of all tokens.
+std::vector<SourceAt> RunPlaces::taken() const {
+  std::vector<SourceAt> all(ready_.begin(), ready_.end());
   for (const Place& place : places_) {
-    if (place.sentence < 0) continue;
-    all.push_back(
-        {place.first_token, place.first_token + sentences_[usize(place.sentence)].tokens});
+    if (place.busy) all.push_back(place.source);
   }
+  all.push_back({0, tokens_, 0});
   std::sort(all.begin(), all.end(),
-            [](const Tokens& a, const Tokens& b) { return a.begin < b.begin; });
+            [](const SourceAt& a, const SourceAt& b) { return a.first_token < b.first_token; });
   return all;
+}
+
+std::vector<SourceAt> RunPlaces::to_encode() {
+  std::vector<SourceAt> next;
+  if (!ready_.empty() || busy_ == ssize(places_.size()) || waiting() == 0) return next;
+  // Each gets the first gap that is large enough.
+  std::vector<SourceAt> others = taken();
+  while (waiting() > 0 && next.size() < places_.size()) {
+    const std::int64_t needed = sentences_[usize(next_)].tokens;
+    std::int64_t from = 0;
+    auto behind = others.begin();
+    for (; behind != others.end() && behind->first_token - from < needed; ++behind)
+      from = std::max(from, behind->first_token + behind->tokens);
+    if (behind == others.end()) break;
+    next.push_back({next_++, from, needed});
+    others.insert(behind, next.back());
+  }
+  ready_.insert(ready_.end(), next.begin(), next.end());
+  return next;
 }
 
 std::vector<PlacedSentence> RunPlaces::admit(std::int64_t step) {
   std::vector<PlacedSentence> admitted;
-  if (ssize(places_.size()) - busy_ < std::min(unit_, waiting())) return admitted;
-  // Each gets the first gap that is large enough.
-  std::vector<Tokens> tokens = taken();
-  std::size_t p = 0;
-  for (std::int64_t s = next_; s < ssize(sentences_.size()); ++s) {
-    while (p < places_.size() && places_[p].sentence >= 0) ++p;
-    if (p == places_.size()) break;
-    const std::int64_t needed = sentences_[usize(s)].tokens;
-    std::int64_t from = 0;
-    auto behind = tokens.begin();
-    while (behind != tokens.end() && behind->begin - from < needed)
-      from = std::max(from, behind++->end);
-    if (behind == tokens.end()) break;
-    tokens.insert(behind, {from, from + needed});
-    admitted.push_back({s, static_cast<std::int64_t>(p++), from});
+  for (std::size_t p = 0; p < places_.size() && !ready_.empty(); ++p) {
+    if (places_[p].busy) continue;
+    if (in_places_ + ready_.front().tokens > at_once_) break;
+    places_[p] = {true, ready_.front(), step};
+    admitted.push_back({ready_.front(), static_cast<std::int64_t>(p)});
+    in_places_ += ready_.front().tokens;
+    ++busy_;
+    ready_.pop_front();
   }
-  if (busy_ > 0 && ssize(admitted.size()) < std::min(unit_, waiting())) return {};
-  for (const PlacedSentence& placed : admitted)
-    places_[usize(placed.place)] = {placed.sentence, step, placed.first_token};
-  busy_ += ssize(admitted.size());
-  next_ += ssize(admitted.size());
   return admitted;
 }
 
@@ -77,9 +91,10 @@ std::vector<PlacedSentence> RunPlaces::free(Has has_ended) {
   std::vector<PlacedSentence> ended;
   for (std::size_t p = 0; p < places_.size(); ++p) {
     Place& place = places_[p];
-    if (place.sentence < 0 || !has_ended(p, place)) continue;
-    ended.push_back({place.sentence, static_cast<std::int64_t>(p), place.first_token});
-    place.sentence = -1;
+    if (!place.busy || !has_ended(p, place)) continue;
+    ended.push_back({place.source, static_cast<std::int64_t>(p)});
+    place.busy = false;
+    in_places_ -= place.source.tokens;
     --busy_;
   }
   return ended;
@@ -94,7 +109,7 @@ std::vector<PlacedSentence> RunPlaces::end(std::int64_t step,
 
 std::vector<PlacedSentence> RunPlaces::end_of_time(std::int64_t step) {
   return free([&](std::size_t, const Place& place) {
-    return step + 1 - place.first_step >= sentences_[usize(place.sentence)].most_steps;
+    return step + 1 - place.first_step >= sentences_[usize(place.source.sentence)].most_steps;
   });
 }
 

@@ -1,9 +1,10 @@
-// Which sentences of a run have its places, as far as the host knows, which is some steps behind.
+// Which sentences of a run have its places, as far as the host knows, which is a step behind.
 #pragma once
 
 #include "device/sources.hpp"
 
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -15,22 +16,27 @@ struct SentenceNeeds {
   std::int64_t most_steps = 0;
 };
 
-// Sentences begin in their order, as soon as there are a place and so many tokens next to each
-// other for them; but not one by one, which would not be worth an encoder's pass: as many as make a
-// step smaller, or as many as wait. Pure.
+// Sentences begin in their order. They are encoded ahead, as many together as there are places,
+// since an encoder's pass over a few costs about what one over many does: half of the tokens are
+// for those that are decoded, half for those that wait encoded. Pure.
 class RunPlaces {
  public:
-  // Throws nothing; `tokens` are those of all places, not below what any sentence needs.
+  // Where sentences wait there are this many times the tokens of those that are decoded at once.
+  static constexpr std::int64_t kRoom = 2;
+
+  // tokens: of all sources. Those of the first `places` sentences lie there, one after another.
   RunPlaces(std::int64_t places, std::int64_t tokens, std::vector<SentenceNeeds> sentences);
 
   // Whether any sentence has not ended.
-  bool left() const noexcept { return busy_ > 0 || waiting() > 0; }
+  bool left() const noexcept { return busy_ > 0 || !ready_.empty() || waiting() > 0; }
   // A step is launched for so many sentences: few different numbers, as it is captured for each.
   std::int64_t launched() const noexcept;
   // The most steps that a sentence which has not ended has behind it before step `step`.
   std::int64_t longest(std::int64_t step) const noexcept;
 
-  // Gives places to sentences that begin in this step, where it is time to.
+  // Where a place is free for which no sentence is ready: those to be encoded next.
+  std::vector<SourceAt> to_encode();
+  // Gives free places to sentences that are ready and begin in this step.
   std::vector<PlacedSentence> admit(std::int64_t step);
   // Frees the places whose sentences had no rows left behind step `step`, as rows_of [places] says,
   // and those whose last possible step this was.
@@ -39,25 +45,23 @@ class RunPlaces {
 
  private:
   struct Place {
-    std::int64_t sentence = -1;  // none
+    bool busy = false;
+    SourceAt source{};
     std::int64_t first_step = 0;
-    std::int64_t first_token = 0;
-  };
-  struct Tokens {
-    std::int64_t begin;
-    std::int64_t end;
   };
   std::int64_t waiting() const noexcept { return ssize(sentences_.size()) - next_; }
-  std::vector<Tokens> taken() const;
+  std::vector<SourceAt> taken() const;
   template <typename Has>
   std::vector<PlacedSentence> free(Has has_ended);
 
   std::vector<SentenceNeeds> sentences_;
   std::vector<Place> places_;
+  std::deque<SourceAt> ready_;  // encoded
   std::int64_t tokens_;
-  std::int64_t unit_;      // places
-  std::int64_t busy_ = 0;  // places
-  std::int64_t next_ = 0;  // sentence
+  std::int64_t at_once_;        // tokens of places
+  std::int64_t in_places_ = 0;  // tokens
+  std::int64_t busy_ = 0;       // places
+  std::int64_t next_ = 0;       // sentence to be encoded
 };
 
 }  // namespace elbeam::device

@@ -41,16 +41,13 @@ std::int32_t Sources<T>::parts_for(std::int64_t tokens) const {
 }
 
 template <typename T>
-void Sources<T>::put(std::span<const PlacedSentence> sentences,
-                     std::span<const std::int64_t> lengths, const T* states) {
+void Sources<T>::put(std::span<const SourceAt> sentences, const T* states) {
   for (std::size_t i = 0; i < sentences.size();) {
     // Sentences that lie one after another are taken together.
     const std::int64_t to = sentences[i].first_token;
     std::int64_t count = 0;
     do {
-      firsts_[usize(sentences[i].place)] = sentences[i].first_token;
-      lengths_[usize(sentences[i].place)] = lengths[i];
-      count += lengths[i];
+      count += sentences[i].tokens;
       ++i;
     } while (i < sentences.size() && sentences[i].first_token == to + count);
     ELBEAM_INVARIANT(to >= 0 && to + count <= tokens());
@@ -66,6 +63,15 @@ void Sources<T>::put(std::span<const PlacedSentence> sentences,
       }
     }
     states += count * shape_.dim;
+  }
+}
+
+template <typename T>
+void Sources<T>::place(std::span<const PlacedSentence> sentences) {
+  if (!any()) return;
+  for (const auto& [source, place] : sentences) {
+    firsts_[usize(place)] = source.first_token;
+    lengths_[usize(place)] = source.tokens;
   }
   plan();
 }

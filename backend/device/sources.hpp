@@ -20,11 +20,17 @@ struct SourceShape {
   std::int64_t dim = 0;  // of a token's state; 0: the decoder attends to nothing else
 };
 
-// A sentence of a batch at its place, and its source at its tokens.
-struct PlacedSentence {
+// A sentence of a batch, and where its source lies.
+struct SourceAt {
   std::int64_t sentence = 0;
-  std::int64_t place = 0;
   std::int64_t first_token = 0;
+  std::int64_t tokens = 0;
+};
+
+// The same in one of the places.
+struct PlacedSentence {
+  SourceAt source;
+  std::int64_t place = 0;
 };
 
 template <typename T>
@@ -32,10 +38,10 @@ class Sources {
  public:
   Sources(const Layers<T>& decoder, const SourceShape& shape);
 
-  // Takes the encoder's states of sentences of so many tokens, one after another, in place of what
-  // was there.
-  void put(std::span<const PlacedSentence> sentences, std::span<const std::int64_t> lengths,
-           const T* states);
+  // Takes the encoder's states of sentences, one after another, in place of what was there.
+  void put(std::span<const SourceAt> sentences, const T* states);
+  // From now on these are attended to from their places.
+  void place(std::span<const PlacedSentence> sentences);
 
   bool any() const noexcept { return shape_.dim > 0; }
   attention::Kind kind() const noexcept { return shape_.kind; }

@@ -175,7 +175,8 @@ class Scheduler::Run {
   }
 
   // Whether it may be decoded in the place of one that has ended. A group that is full has as many
-  // places as it has sentences then, each with room for any sentence that waits.
+  // places as it has sentences then, each with room for any sentence that waits, and as much again
+  // for those that are encoded ahead.
   bool may_wait(const GenerateRequest& batch, std::int64_t row) {
     if (!refills_) return false;
     GenerateRequest& group = group_.request;
@@ -191,8 +192,8 @@ class Scheduler::Run {
     const std::int64_t room = tokens > 0 ? std::min(longest, (tokens + full - 1) / full) : longest;
     const std::int64_t bytes = limit() > 0 ? limit() : joined_ ? kJoinedBytes : 0;
     if (bytes > 0 &&
-        scheduler_.generator_.predict_memory(std::vector<std::int64_t>(usize(full), room), padded,
-                                             scheduler_.search_) > bytes) {
+        scheduler_.generator_.predict_memory(std::vector<std::int64_t>(usize(full), 2 * room),
+                                             padded, scheduler_.search_) > bytes) {
       return false;
     }
     lengths_ = {longest};

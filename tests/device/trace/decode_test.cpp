@@ -55,12 +55,8 @@ TEST_P(DeviceLoop, HasNoRaces) {
   plan.vocab = shape.vocab;
   plan.max_rows = shape.rows();
   for (const int schedule : {0, 3}) {
-    DecodeRun<Half> run = model.run(shape, {11, 40, 3});
-    const auto encode = [&](std::span<const PlacedSentence> placed) {
-      std::vector<std::int64_t> of_placed;
-      for (const auto& each : placed) of_placed.push_back(lengths[usize(each.sentence)]);
-      model.put(run.sources(), placed, of_placed);
-    };
+    DecodeRun<Half> run = model.run(shape, {11, 40, 3}, GetParam().waiting > 0 ? 2 : 1);
+    const auto encode = [&](std::span<const SourceAt> next) { model.put(run.sources(), next); };
     SearchStart start = *plan_start(request, plan);
     kernels::emulated::set_schedule(schedule);
     ASSERT_TRUE(start.take(run.read(start.prompts, 1.0F), request));

@@ -168,30 +168,35 @@ struct MeteredModel {
     output = maker.linear(shape.vocab, shape.dim);
     device.purpose = "activations";
   }
-  // Sentences of `lengths` tokens.
-  DecodeRun<Half> run(const StepShape& shape, const std::vector<std::int64_t>& lengths) {
+  // Sentences of `lengths` tokens, with room for so many times these.
+  DecodeRun<Half> run(const StepShape& shape, const std::vector<std::int64_t>& lengths,
+                      std::int64_t room = 1) {
     SourceShape source{shape.sentences, 0, 0, shape.beam, shape.cross_kind, shape.dim};
+    std::vector<SourceAt> sentences;
     std::vector<PlacedSentence> placed;
     for (const std::int64_t length : lengths) {
-      placed.push_back({ssize(placed.size()), ssize(placed.size()), source.tokens});
+      sentences.push_back({ssize(sentences.size()), source.tokens, length});
+      placed.push_back({sentences.back(), sentences.back().sentence});
       source.tokens += length;
       source.longest = std::max(source.longest, length);
     }
+    source.tokens *= room;
     Sources<Half> sources(Layers<Half>(device, stack), source);
     Tracer::instance().traffic.name_array(
         sources.hidden(), source.tokens * shape.dim * StepShape::kBytes, "hidden states");
-    put(sources, placed, lengths);
+    put(sources, sentences);
+    sources.place(placed);
     return DecodeRun<Half>(
         Layers<Half>(device, stack), output,
         {shape.sentences, shape.beam, shape.steps, shape.self_kind, shape.cross_kind, 0, 0},
         std::move(sources));
   }
   // Random states in place of an encoder's.
-  void put(Sources<Half>& sources, std::span<const PlacedSentence> sentences,
-           std::span<const std::int64_t> lengths) {
-    const std::int64_t tokens = std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0});
+  void put(Sources<Half>& sources, std::span<const SourceAt> sentences) {
+    std::int64_t tokens = 0;
+    for (const SourceAt& each : sentences) tokens += each.tokens;
     const Buffer<Half> states = WeightsMaker(device).numbers(tokens * sources.dim());
-    sources.put(sentences, lengths, states.data());
+    sources.put(sentences, states.data());
   }
 
   MeteredDevice device;
