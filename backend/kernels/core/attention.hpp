@@ -303,9 +303,12 @@ struct HistoryAttention {
     const Tile now = tile(args);
     const int tile_steps = args.tile_slots / histories.count;
     const int history = warp_index() % histories.count;
-    const int last_step = state.step - args.cache.first_of_row[group_row];
-    for (int step = 0; step <= last_step; step += tile_steps) {
-      const int left = last_step + 1 - step;
+    // Loaded for each tile: there is no register for it.
+    const auto last_step = [&] {
+      return args.state->step - args.cache.first_of_row[group * args.state->group_rows];
+    };
+    for (int step = 0; step <= last_step(); step += tile_steps) {
+      const int left = last_step() + 1 - step;
       const int steps = left < tile_steps ? left : tile_steps;
       block_barrier();  // the tile before is no longer read
       if (warp_index() == 0) list_slots(args, histories, step, steps, now);

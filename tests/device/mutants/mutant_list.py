@@ -91,12 +91,12 @@ _PAGED = [
     ("always the first histories of a group",
      "ancestors[(first + history) % rows * stride + step]", "ancestors[history % rows * stride + step]"),
     ("the last step is left out where it opens a tile",
-     "for (int step = 0; step <= last_step; step += tile_steps)", "for (int step = 0; step < last_step; step += tile_steps)"),
+     "for (int step = 0; step <= last_step(); step += tile_steps)", "for (int step = 0; step < last_step(); step += tile_steps)"),
     ("own steps overwrite a part of the prompt", "((parts - 1) * args.partial_rows", "(0 * args.partial_rows"),
     ("the total of the own steps is not written",
      "      args.partial_stats[2 * place + 1] = attention.total;\n    }\n  }\n};\n\ntemplate <typename G>\nstruct Paged",
      "    }\n  }\n};\n\ntemplate <typename G>\nstruct Paged"),
-    ("the step itself is left out", "const int left = last_step + 1 - step;", "const int left = last_step - step;"),
+    ("the step itself is left out", "const int left = last_step() + 1 - step;", "const int left = last_step() - step;"),
 ]  # fmt: skip
 
 _ATTENTION = [
