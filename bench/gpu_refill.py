@@ -1,10 +1,12 @@
-"""Would refilling the rows of finished sentences pay on a GPU? Predicted from lengths of real decodes.
+"""What does refilling the rows of finished sentences save on a GPU? Predicted from lengths of real decodes.
 
     python3 -m bench.gpu_refill OUTPUT...        # the table of docs/decisions/scheduler.md
 
 OUTPUT is what elbeam-generate writes with --nbest equal to --beam: a sentence takes as many steps as its longest
 hypothesis has tokens. Each step costs what bench/gpu_prediction.py predicts for a BART-large over the sentences that
-are in it, and `fixed` for launches; sentences are in fairseq's order, by length of their source.
+are in it, and `fixed` for launches; sentences are in fairseq's order, by length of their source. "At once" is what
+could be saved at most, "as built" what backend/device/run_places.cpp and the scheduler do, with an encoder's pass
+(its weights, and `fixed`) for each time sentences are encoded beyond the one that each batch has, too.
 """
 
 import collections
@@ -16,6 +18,8 @@ from bench import gpu_prediction
 
 BUCKETS = 8  # numbers of rows that a step is captured for
 BEAM = 4
+WAVES = 16  # sentences of a group for each of its places (backend/runtime/scheduler.cpp)
+LATE = 1  # steps until the host knows
 
 
 def read_lengths(path):
@@ -50,6 +54,14 @@ class Clock:
         self.gpu, self.size, self.fixed = gpu, size, fixed
         self.milliseconds = 0.0
         self.steps = 0
+        self.passes = 0
+
+    def encode(self):
+        """Another pass of the encoder, without its arithmetic, which is the same for all."""
+        shape = gpu_prediction.Shape(1, 1, 1)
+        numbers = shape.layers * (4 * shape.dim**2 + 2 * shape.dim * shape.feed_forward)
+        self.milliseconds += gpu_prediction.ELEMENT * numbers / gpu_prediction.GPUS[self.gpu][0] * 1e-6 + self.fixed
+        self.passes += 1
 
     def step(self, live):
         """live: (source tokens, steps behind it) of the sentences in this step."""
@@ -84,18 +96,43 @@ def refilled(sentences, size, clock):
         live = [sentence for sentence in live if sentence[2] < sentence[1]]
 
 
+def as_built(sentences, size, clock):
+    """Groups; in each, free places go to sentences that are encoded ahead, as many together as there are places."""
+    for first in range(0, len(sentences), size * WAVES):
+        waiting = collections.deque(sentences[first : first + size * WAVES])
+        passes, batches = 1, -(-len(waiting) // size)
+        ready = min(size, len(waiting))
+        live = []  # [source, steps behind it, steps]; it keeps its place until the host knows
+        while live or waiting:
+            while waiting and len(live) < size:
+                if ready == 0:
+                    ready = min(size, len(waiting))
+                    passes += 1
+                    if passes > batches:
+                        clock.encode()
+                source, steps = waiting.popleft()
+                live.append([source, 0, steps])
+                ready -= 1
+            if running := [(source, done) for source, done, steps in live if done < steps]:
+                clock.step(running)
+            for sentence in live:
+                sentence[1] += 1
+            live = [sentence for sentence in live if sentence[1] < sentence[2] + LATE]
+
+
 def compare(sentences, size, gpu, fixed):
-    """Clocks of batches, of refilled rows, and of batches of twice the size."""
-    clocks = [Clock(gpu, size, fixed), Clock(gpu, size, fixed), Clock(gpu, 2 * size, fixed)]
+    """Clocks of batches, of rows refilled at once, of batches of twice the size, and of what is built."""
+    clocks = [Clock(gpu, 2 * size if i == 2 else size, fixed) for i in range(4)]
     in_batches(sentences, size, clocks[0])
     refilled(sentences, size, clocks[1])
     in_batches(sentences, 2 * size, clocks[2])
+    as_built(sentences, size, clocks[3])
     return clocks
 
 
 def main(paths):
-    columns = ("data", "sentences at once", "GPU", "fixed ms a step", "steps: batches", "refilled",
-               "predicted s: batches", "refilled", "batches of twice the size")  # fmt: skip
+    columns = ("data", "sentences at once", "GPU", "fixed ms a step", "steps: batches", "refilled at once", "as built",
+               "passes beyond", "predicted s: batches", "refilled at once", "batches of twice the size", "as built")  # fmt: skip
     print("| " + " | ".join(columns) + " |")
     print("|---" * len(columns) + "|")
     for path in paths:
@@ -107,7 +144,7 @@ def main(paths):
                     now = clocks[0].milliseconds
                     cells = [f"{clock.milliseconds / 1e3:.2f} ({100 * clock.milliseconds / now - 100:+.0f} %)" for clock in clocks[1:]]
                     print(f"| {pathlib.Path(path).stem} | {size} | {gpu} | {fixed} | {clocks[0].steps:,} | {clocks[1].steps:,} | "
-                          f"{now / 1e3:.2f} | {cells[0]} | {cells[1]} |")  # fmt: skip
+                          f"{clocks[3].steps:,} | {clocks[3].passes:,} | {now / 1e3:.2f} | " + " | ".join(cells) + " |")  # fmt: skip
 
 
 if __name__ == "__main__":

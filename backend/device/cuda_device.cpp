@@ -14,6 +14,7 @@
 #include <mutex>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 
 namespace elbeam::device {
 namespace {
@@ -151,9 +152,8 @@ class CudaDevice : public Device {
     check(cudaMemPoolSetAttribute(pool_, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
     check(cublasLtCreate(&blas_), "start");
     workspace_ = allocate(kWorkspaceBytes);
-    check(cudaMallocHost(&posted_, kTickets * kTicketBytes), "pinned memory");
-    for (cudaEvent_t& event : events_)
-      check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "event");
+    for (Ticket& ticket : tickets_)
+      check(cudaEventCreateWithFlags(&ticket.arrived, cudaEventDisableTiming), "event");
   }
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;
@@ -162,8 +162,10 @@ class CudaDevice : public Device {
     cudaStreamSynchronize(stream_);
     release(workspace_);
     cublasLtDestroy(blas_);
-    for (cudaEvent_t event : events_) cudaEventDestroy(event);
-    cudaFreeHost(posted_);
+    for (const Ticket& ticket : tickets_) {
+      cudaEventDestroy(ticket.arrived);
+      cudaFreeHost(ticket.data);
+    }
     cudaStreamDestroy(stream_);
   }
 
@@ -211,21 +213,32 @@ class CudaDevice : public Device {
     check(cudaMemsetAsync(memory, 0, usize(bytes), stream_), "clearing memory");
   }
 
-  std::int64_t post(const void* from, std::int64_t bytes) override {
-    ELBEAM_INVARIANT(bytes <= kTicketBytes);
+  std::int64_t post(std::span<const Piece> pieces) override {
     activate();
-    const std::size_t slot = usize(next_ticket_ % kTickets);
-    check(cudaMemcpyAsync(static_cast<char*>(posted_) + slot * kTicketBytes, from, usize(bytes),
-                          cudaMemcpyDeviceToHost, stream_),
-          "download");
-    check(cudaEventRecord(events_[slot], stream_), "event");
+    Ticket& ticket = tickets_[usize(next_ticket_ % kTickets)];
+    std::int64_t bytes = 0;
+    for (const Piece& piece : pieces) bytes += piece.bytes;
+    if (bytes > ticket.bytes) {
+      cudaFreeHost(std::exchange(ticket.data, nullptr));
+      ticket.bytes = 0;
+      check(cudaMallocHost(&ticket.data, usize(bytes)), "pinned memory");
+      ticket.bytes = bytes;
+    }
+    auto* to = static_cast<std::byte*>(ticket.data);
+    for (const Piece& piece : pieces) {
+      if (piece.bytes == 0) continue;
+      check(cudaMemcpyAsync(to, piece.from, usize(piece.bytes), cudaMemcpyDeviceToHost, stream_),
+            "download");
+      to += piece.bytes;
+    }
+    check(cudaEventRecord(ticket.arrived, stream_), "event");
     return next_ticket_++;
   }
-  const void* poll(std::int64_t ticket) override {
-    ELBEAM_INVARIANT(ticket < next_ticket_ && ticket + kTickets >= next_ticket_);
-    const std::size_t slot = usize(ticket % kTickets);
-    check(cudaEventSynchronize(events_[slot]), "a step");
-    return static_cast<const char*>(posted_) + slot * kTicketBytes;
+  const std::byte* poll(std::int64_t number) override {
+    ELBEAM_INVARIANT(number < next_ticket_ && number + kTickets >= next_ticket_);
+    const Ticket& ticket = tickets_[usize(number % kTickets)];
+    check(cudaEventSynchronize(ticket.arrived), "a step");
+    return static_cast<const std::byte*>(ticket.data);
   }
 
   std::unique_ptr<Graph> capture(const std::function<void()>& work) override {
@@ -334,8 +347,12 @@ class CudaDevice : public Device {
   cudaMemPool_t pool_ = nullptr;  // the device's own
   cublasLtHandle_t blas_ = nullptr;
   void* workspace_ = nullptr;
-  void* posted_ = nullptr;
-  std::array<cudaEvent_t, kTickets> events_{};
+  struct Ticket {
+    void* data = nullptr;  // pinned
+    std::int64_t bytes = 0;
+    cudaEvent_t arrived = nullptr;
+  };
+  std::array<Ticket, kTickets> tickets_;
   std::int64_t next_ticket_ = 0;
   std::mutex mutex_;  // guards algorithms_
   std::map<ProductKey, cublasLtMatmulAlgo_t> algorithms_;

@@ -5,6 +5,7 @@
 #include "kernels/launch_plan.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace elbeam::device {
 
@@ -43,7 +44,9 @@ std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
           ? 0
           : prompt_numbers(stack, shape.self_kind, {shape.prompt_tokens, shape.longest_prompt});
   const std::int64_t merged = shape.prompt_tokens == 0 ? 0 : checked_mul(rows, 3 * stack.dim * 4);
-  const std::int64_t tables = checked_mul(rows, checked_mul(shape.max_steps + 16, std::int64_t{8}));
+  // Two tables of ancestors, tokens and scores so far and of what has finished.
+  const std::int64_t tables =
+      checked_mul(rows, checked_mul(shape.max_steps + 16, std::int64_t{6 * 4}));
   return checked_add(checked_mul(checked_add(numbers, checked_add(read, merged)),
                                  static_cast<std::int64_t>(sizeof(T))),
                      tables);
@@ -51,36 +54,48 @@ std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
 
 template <typename T>
 DecodeRun<T>::DecodeRun(const Layers<T>& layers, const Linear<T>& output, const RunShape& shape,
-                        EncoderOut<T> encoder_out)
+                        Sources<T> sources)
     : layers_(layers),
       output_(output),
       shape_(shape),
       max_rows_(checked_mul(shape.sentences, shape.beam)),
-      encoder_out_(std::move(encoder_out)),
+      sources_(std::move(sources)),
       activations_(layers.device(), layers.stack(), max_rows_) {
   Device& device = layers.device();
   const StackWeights<T>& stack = layers.stack();
   rows_.state = Buffer<kernels::StepState>(device, 1);
   rows_.tokens = Buffer<std::int32_t>(device, max_rows_);
   rows_.parents = Buffer<std::int32_t>(device, max_rows_);
-  rows_.rows_of = Buffer<kernels::RowRange>(device, shape.sentences);
-  rows_.parts_of_row = Buffer<std::int32_t>(device, max_rows_);
+  rows_.rows_of = Buffer<kernels::RowRange>(device, shape.sentences + 1);
+  device.clear(rows_.rows_of.data(), rows_.rows_of.bytes());
+  for (auto* buffer : {&rows_.position_of_row, &rows_.first_of_row, &rows_.parts_of_row})
+    *buffer = Buffer<std::int32_t>(device, max_rows_);
+  std::vector<std::int32_t> slots(usize(max_rows_));
+  std::iota(slots.begin(), slots.end(), 0);
+  rows_.slot_of_row = Buffer<std::int32_t>(device, slots);
   rows_.ancestor_stride = round_up(shape.max_steps + 1, 16);
   for (auto& table : rows_.ancestors)
     table = Buffer<std::int32_t>(device, checked_mul(max_rows_, rows_.ancestor_stride));
   // Rows that have left are still multiplied, and looked up: they need tokens.
-  for (const Buffer<std::int32_t>* buffer : {&rows_.tokens, &rows_.parents, &rows_.parts_of_row})
+  for (const Buffer<std::int32_t>* buffer : {&rows_.tokens, &rows_.parents, &rows_.position_of_row,
+                                             &rows_.first_of_row, &rows_.parts_of_row}) {
     device.clear(buffer->data(), buffer->bytes());
-  if (shape.self_kind == Kind::kEl || (crosses() && shape.cross_kind == Kind::kEl)) {
-    const std::int64_t key_dim = std::max(stack.dim, encoder_out_.dim);
+  }
+  const bool cross_el = sources_.any() && shape.cross_kind == Kind::kEl;
+  if (shape.self_kind == Kind::kEl || cross_el) {
+    const std::int64_t key_dim = std::max(stack.dim, sources_.dim());
     expanded_ = Buffer<T>(device, checked_mul(checked_mul(max_rows_, stack.heads), key_dim));
     pooled_ = Buffer<T>(device, expanded_.size());
   }
   logits_ = Buffer<T>(device, checked_mul(max_rows_, output.outputs));
   page_table_ =
       Buffer<kernels::CachePage<T>>(device, (shape.max_steps + kPageSteps - 1) / kPageSteps);
-  if (crosses() && shape.cross_kind == Kind::kMha) build_keys_values();
-  plan_ranges();
+  if (sources_.most_parts() == 1) return;
+  const std::int64_t places =
+      checked_mul(std::int64_t{sources_.most_parts()}, checked_mul(max_rows_, stack.heads));
+  partial_ = Buffer<float>(
+      device, checked_mul(places, cross_el ? sources_.dim() : stack.dim / stack.heads));
+  partial_stats_ = Buffer<float>(device, 2 * places);
 }
 
 template <typename T>
@@ -90,66 +105,10 @@ std::int64_t DecodeRun<T>::slot_width() const {
 }
 
 template <typename T>
-void DecodeRun<T>::build_keys_values() {
-  const std::int64_t d = layers_.stack().dim;
-  for (const LayerWeights<T>& layer : layers_.stack().layers) {
-    for (auto* all : {&keys_, &values_}) {
-      all->emplace_back(layers_.device(), checked_mul(encoder_out_.tokens(), d));
-      layers_.linear(encoder_out_.hidden.data(), encoder_out_.tokens(),
-                     all == &keys_ ? layer.cross->key : layer.cross->value, all->back().data(), d);
-    }
-  }
-  encoder_out_.hidden = Buffer<T>();  // keys and values are all that is read from now on
-}
-
-// Sentences from the longest to the shortest, so that the last blocks to start are short ones.
-template <typename T>
-void DecodeRun<T>::plan_ranges() {
-  Device& device = layers_.device();
-  parts_.assign(usize(shape_.sentences), 1);
-  std::vector<kernels::KeyRange> ranges;
-  if (crosses()) {
-    const bool el = shape_.cross_kind == Kind::kEl;
-    const std::int64_t heads = layers_.stack().heads;
-    const std::int64_t blocks = shape_.sentences * (el ? (shape_.beam * heads + 15) / 16 : heads);
-    std::vector<std::int64_t> order(usize(shape_.sentences));
-    for (std::int64_t s = 0; s < shape_.sentences; ++s) {
-      order[usize(s)] = s;
-      parts_[usize(s)] =
-          kernels::plan_parts(narrow(encoder_out_.length(s)), blocks, device.properties().limits);
-    }
-    std::stable_sort(order.begin(), order.end(), [&](std::int64_t a, std::int64_t b) {
-      return encoder_out_.length(a) > encoder_out_.length(b);
-    });
-    for (const std::int64_t s : order) {
-      const std::int64_t length = encoder_out_.length(s);
-      const std::int64_t parts = parts_[usize(s)];
-      for (std::int64_t p = 0; p < parts; ++p) {
-        const std::int64_t begin = length * p / parts;
-        ranges.push_back({narrow(s), narrow(encoder_out_.offsets[usize(s)] + begin),
-                          narrow(length * (p + 1) / parts - begin), narrow(p), narrow(parts)});
-      }
-    }
-    ranges_ = Buffer<kernels::KeyRange>(device, std::span<const kernels::KeyRange>(ranges));
-    most_parts_ = *std::max_element(parts_.begin(), parts_.end());
-    if (most_parts_ > 1) {
-      const std::int64_t places =
-          checked_mul(std::int64_t{most_parts_}, checked_mul(max_rows_, heads));
-      partial_ = Buffer<float>(
-          device, checked_mul(places, el ? encoder_out_.dim : layers_.stack().dim / heads));
-      partial_stats_ = Buffer<float>(device, 2 * places);
-    }
-  }
-  rows_.parts_of = Buffer<std::int32_t>(device, std::span<const std::int32_t>(parts_));
-}
-
-template <typename T>
 std::vector<float> DecodeRun<T>::read(const Prompts& prompts, float temperature) {
-  ELBEAM_INVARIANT(pages_.empty() && ssize(prompts.offsets.size()) == shape_.sentences + 1);
   if (prompts.tokens.empty()) return {};
-  PromptPass<T> pass(layers_, output_,
-                     {crosses() ? &encoder_out_ : nullptr, &keys_, &values_, shape_.cross_kind},
-                     shape_.self_kind);
+  ELBEAM_INVARIANT(pages_.empty() && ssize(prompts.offsets.size()) == shape_.sentences + 1);
+  PromptPass<T> pass(layers_, output_, sources_, shape_.self_kind);
   std::vector<float> log_probs = pass.run(prompts, temperature, prompts_);
   plan_prompts();
   return log_probs;
@@ -176,12 +135,9 @@ void DecodeRun<T>::plan_prompts() {
     self_parts_.push_back(narrow(parts + 1));  // the last is that of the hypothesis's own steps
   }
   prompt_ranges_ = Buffer<kernels::KeyRange>(device, std::span<const kernels::KeyRange>(ranges));
-  rows_.prompt_of = Buffer<std::int32_t>(device, std::span<const std::int32_t>(prompt_lengths_));
   rows_.self_parts_of = Buffer<std::int32_t>(device, std::span<const std::int32_t>(self_parts_));
-  for (auto* buffer : {&rows_.prompt_of_row, &rows_.self_parts_of_row}) {
-    *buffer = Buffer<std::int32_t>(device, max_rows_);
-    device.clear(buffer->data(), buffer->bytes());
-  }
+  rows_.self_parts_of_row = Buffer<std::int32_t>(device, max_rows_);
+  device.clear(rows_.self_parts_of_row.data(), rows_.self_parts_of_row.bytes());
   const std::int64_t most = *std::max_element(self_parts_.begin(), self_parts_.end());
   const std::int64_t places = checked_mul(most, checked_mul(max_rows_, heads));
   const std::int64_t d = layers_.stack().dim;
@@ -190,18 +146,15 @@ void DecodeRun<T>::plan_prompts() {
 }
 
 template <typename T>
-void DecodeRun<T>::open_step(std::int64_t step, std::int64_t rows) {
+void DecodeRun<T>::open_step(std::int64_t step) {
   ELBEAM_INVARIANT(step < shape_.max_steps);
   const std::int64_t number = step / kPageSteps;
   if (number < ssize(pages_.size())) return;
-  // The first page serves one row a sentence in step 0 and all beams after it.
-  Page page;
-  page.rows = step == 0 ? max_rows_ : rows;
-  page.data =
-      Buffer<T>(layers_.device(), checked_mul(checked_mul(page.rows, kPageSteps), slot_width()));
-  const kernels::CachePage<T> entry{page.data.data(), page.rows};
+  // A page has slots for all places: sentences that begin later will need them.
+  pages_.emplace_back(layers_.device(),
+                      checked_mul(checked_mul(max_rows_, kPageSteps), slot_width()));
+  const kernels::CachePage<T> entry{pages_.back().data(), max_rows_};
   layers_.device().upload(page_table_.data() + number, &entry, sizeof entry);
-  pages_.push_back(std::move(page));
 }
 
 template <typename T>
@@ -211,6 +164,7 @@ kernels::PagedCache<T> DecodeRun<T>::cache(std::size_t layer) const {
   cache.ancestors[0] = rows_.ancestors[0].data();
   cache.ancestors[1] = rows_.ancestors[1].data();
   cache.ancestor_stride = rows_.ancestor_stride;
+  cache.first_of_row = rows_.first_of_row.data();
   cache.slot_width = slot_width();
   cache.layer_offset =
       ssize(layer) * attention::self_cache_width(shape_.self_kind, layers_.stack().dim);
@@ -224,12 +178,14 @@ void DecodeRun<T>::launch_step(std::int64_t rows, std::int64_t group_rows) const
   device.search_kernels().advance({rows_.state.data(),
                                    rows_.parents.data(),
                                    {rows_.ancestors[0].data(), rows_.ancestors[1].data()},
-                                   rows_.ancestor_stride},
+                                   rows_.ancestor_stride,
+                                   rows_.first_of_row.data(),
+                                   rows_.slot_of_row.data()},
                                   row_launch(device, rows, 64, 0));
   kernels::EmbedArgs<T> embed;
   embed.tokens = rows_.tokens.data();
   embed.state = rows_.state.data();
-  embed.position_of = rows_.prompt_of_row.data();
+  embed.position_of = rows_.position_of_row.data();
   layers_.embed(activations_, embed, rows);
   for (std::size_t i = 0; i < stack.layers.size(); ++i) {
     const LayerWeights<T>& layer = stack.layers[i];
@@ -237,8 +193,8 @@ void DecodeRun<T>::launch_step(std::int64_t rows, std::int64_t group_rows) const
     self_block(i, rows, group_rows);
     layers_.close_block(activations_, rows,
                         self_el ? layer.self.folded_output_bias : layer.self.output_bias,
-                        layer.self_norm, crosses() ? layer.cross_norm : layer.final_norm);
-    if (crosses()) {
+                        layer.self_norm, sources_.any() ? layer.cross_norm : layer.final_norm);
+    if (sources_.any()) {
       cross_block(i, rows, group_rows);
       layers_.close_block(activations_, rows,
                           shape_.cross_kind == Kind::kEl ? layer.cross->folded_output_bias
@@ -314,6 +270,7 @@ void DecodeRun<T>::attend_history(kernels::PagedArgs<T> args, std::size_t layer,
   args.first_group = narrow(slice.first / group_rows);
   for (const std::int32_t*& ancestors : args.cache.ancestors)
     ancestors += slice.first * args.cache.ancestor_stride;
+  args.cache.first_of_row += slice.first;
   if (prompted) attend_prompts(args, layer, slice);
   const AttentionPlan plan = plan_history(args, group_rows);
   args.chunks = plan.chunks;
@@ -373,18 +330,18 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows,
   const std::int64_t d = layers_.stack().dim;
   const std::int32_t heads = narrow(layers_.stack().heads);
   kernels::ContiguousArgs<T> args;
-  args.ranges = ranges_.data();
+  args.ranges = sources_.ranges().data();
   args.rows_of = rows_.rows_of.data();
   args.partial = partial_.data();
   args.partial_stats = partial_stats_.data();
-  args.key_rows = encoder_out_.tokens();
+  args.key_rows = sources_.tokens();
   if (shape_.cross_kind == Kind::kEl) {
     args.queries = expanded_.data();
-    args.keys = args.values = encoder_out_.hidden.data();
+    args.keys = args.values = sources_.hidden();
     args.out = pooled_.data();
-    args.query_stride = args.key_stride = args.out_stride = encoder_out_.dim;
+    args.query_stride = args.key_stride = args.out_stride = sources_.dim();
     args.query_rows = heads;
-    args.width = narrow(encoder_out_.dim);
+    args.width = narrow(sources_.dim());
     const AttentionPlan plan = layers_.plan_attention(args, {0, group_rows, 1, true});
     const std::int64_t slice = layers_.slice_rows(plan, rows, group_rows, args.width);
     layers_.attend_expanded(activations_, w, {rows, slice, expanded_.data(), pooled_.data()},
@@ -392,8 +349,8 @@ void DecodeRun<T>::cross_block(std::size_t layer, std::int64_t rows,
   } else {
     layers_.linear(layers_.input(activations_), rows, w.query, activations_.projected.data(), d);
     args.queries = activations_.projected.data();
-    args.keys = keys_[layer].data();
-    args.values = values_[layer].data();
+    args.keys = sources_.keys(layer);
+    args.values = sources_.values(layer);
     args.out = activations_.context.data();
     args.query_stride = args.key_stride = args.out_stride = d;
     args.width = args.head_stride = narrow(d / heads);
@@ -409,8 +366,8 @@ void DecodeRun<T>::attend_source(kernels::ContiguousArgs<T> args, const RowSlice
   args.partial_rows = max_rows_ * args.query_rows;
   args.first_row = narrow(slice.first);
   args.end_row = narrow(slice.first + slice.rows);
-  layers_.attend(args, {ranges_.size(), shape_.beam, heads, el});
-  if (most_parts_ > 1) {
+  layers_.attend(args, {sources_.ranges().size(), shape_.beam, heads, el});
+  if (sources_.most_parts() > 1) {
     merge({args.partial, args.partial_stats, rows_.parts_of_row.data() + slice.first, args.out,
            args.out_stride, args.partial_rows, args.query_rows, args.width, el ? 1 : heads,
            args.head_stride},
@@ -419,17 +376,9 @@ void DecodeRun<T>::attend_source(kernels::ContiguousArgs<T> args, const RowSlice
 }
 
 template <typename T>
-std::int64_t DecodeRun<T>::cross_bytes() const noexcept {
-  std::int64_t total = encoder_out_.hidden.bytes();
-  for (const auto& buffer : keys_) total += buffer.bytes();
-  for (const auto& buffer : values_) total += buffer.bytes();
-  return total;
-}
-
-template <typename T>
 std::int64_t DecodeRun<T>::self_bytes() const noexcept {
   std::int64_t total = 0;
-  for (const Page& page : pages_) total += page.data.bytes();
+  for (const Buffer<T>& page : pages_) total += page.bytes();
   return total;
 }
 

@@ -1,4 +1,4 @@
-// One batch's decode on a device: caches, activations, and the launches of a step.
+// A decode on a device: caches, activations, and the launches of a step.
 #pragma once
 
 #include "attention/weights.hpp"
@@ -11,7 +11,7 @@
 namespace elbeam::device {
 
 struct RunShape {
-  std::int64_t sentences = 0;
+  std::int64_t sentences = 0;  // at once: places
   std::int64_t beam = 1;
   std::int64_t max_steps = 1;
   attention::Kind self_kind = attention::Kind::kMha;
@@ -20,8 +20,8 @@ struct RunShape {
   std::int64_t longest_prompt = 0;  // of one sentence
 };
 
-// Bytes of the device's memory that a run takes beyond the weights, for a model of `element_bytes`;
-// source_tokens are those of the batch.
+// Bytes of the device's memory that a run takes beyond the weights; there is room for so many
+// source tokens.
 template <typename T>
 std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
                        std::int64_t source_tokens);
@@ -31,32 +31,33 @@ std::int64_t run_bytes(const StackWeights<T>& stack, const RunShape& shape,
 template <typename T>
 class DecodeRun {
  public:
-  // encoder_out has no sentences for a model that attends to no source.
+  // The sources have a place for each sentence of the shape.
   DecodeRun(const Layers<T>& layers, const Linear<T>& output, const RunShape& shape,
-            EncoderOut<T> encoder_out);
+            Sources<T> sources);
 
-  // What decides a step, for the caller to fill: on the host or by kernels.
+  // What decides a step, for the caller to fill: on the host or by kernels. At first all sentences
+  // begin with the run, and each row has the slot of its number.
   struct Rows {
     Buffer<kernels::StepState> state;
-    Buffer<std::int32_t> tokens;   // [max rows]
-    Buffer<std::int32_t> parents;  // [max rows]
-    Buffer<kernels::RowRange> rows_of;
-    Buffer<std::int32_t> parts_of;      // [sentences]
-    Buffer<std::int32_t> parts_of_row;  // [max rows]
-    Buffer<std::int32_t> ancestors[2];  // [max rows, ancestor_stride]
-    // Empty where nothing was read before the first step; else parts of the self-attention, and
-    // tokens that were read.
+    Buffer<std::int32_t> tokens;           // [max rows]
+    Buffer<std::int32_t> parents;          // [max rows]
+    Buffer<kernels::RowRange> rows_of;     // [sentences], and one without rows
+    Buffer<std::int32_t> position_of_row;  // [max rows] what the step is added to
+    Buffer<std::int32_t> first_of_row;     // [max rows] step that the sentence began in
+    Buffer<std::int32_t> slot_of_row;      // [max rows]
+    Buffer<std::int32_t> parts_of_row;     // [max rows]
+    Buffer<std::int32_t> ancestors[2];     // [max rows, ancestor_stride]
+    // Parts of the self-attention; empty where nothing was read before the first step.
     Buffer<std::int32_t> self_parts_of;      // [sentences]
     Buffer<std::int32_t> self_parts_of_row;  // [max rows]
-    Buffer<std::int32_t> prompt_of;          // [sentences]
-    Buffer<std::int32_t> prompt_of_row;      // [max rows]
     std::int64_t ancestor_stride = 0;
   };
   const Rows& rows() const noexcept { return rows_; }
   const RunShape& shape() const noexcept { return shape_; }
   std::int64_t max_rows() const noexcept { return max_rows_; }
   std::int64_t vocab() const noexcept { return output_.outputs; }
-  const std::vector<std::int32_t>& parts() const noexcept { return parts_; }
+  const Sources<T>& sources() const noexcept { return sources_; }
+  Sources<T>& sources() noexcept { return sources_; }
 
   // Reads tokens before the first step, in one pass over their positions: a list, or none, for each
   // sentence. Every hypothesis of the sentence attends to them, at their one place. Returns what
@@ -66,25 +67,17 @@ class DecodeRun {
   const std::vector<std::int32_t>& prompt_lengths() const noexcept { return prompt_lengths_; }
   const std::vector<std::int32_t>& self_parts() const noexcept { return self_parts_; }
 
-  // Makes room for a step that has at most `rows` rows; not captured.
-  void open_step(std::int64_t step, std::int64_t rows);
+  // Makes room for a step that is number `step` of a sentence, none further; not captured.
+  void open_step(std::int64_t step);
   // Launches a step over at most `rows` rows, in groups of group_rows (as the state says): logits
   // [rows, vocab] are in logits().
   void launch_step(std::int64_t rows, std::int64_t group_rows) const;
   T* logits() const noexcept { return logits_.data(); }
 
-  std::int64_t cross_bytes() const noexcept;
   std::int64_t self_bytes() const noexcept;
 
  private:
-  struct Page {
-    Buffer<T> data;
-    std::int64_t rows = 0;
-  };
-  bool crosses() const noexcept { return encoder_out_.sentences() > 0; }
   std::int64_t slot_width() const;
-  void build_keys_values();
-  void plan_ranges();
   void self_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const;
   void cross_block(std::size_t layer, std::int64_t rows, std::int64_t group_rows) const;
   // The attention of a slice of the rows; args are those of all of them.
@@ -106,19 +99,14 @@ class DecodeRun {
   const Linear<T>& output_;
   RunShape shape_;
   std::int64_t max_rows_;
-  EncoderOut<T> encoder_out_;
+  Sources<T> sources_;
   Activations<T> activations_;
   Rows rows_;
   Buffer<T> expanded_;  // EL: [rows, heads, key width], of a slice of the rows at a time
   Buffer<T> pooled_;
   Buffer<T> logits_;
-  std::vector<Buffer<T>> keys_;  // multi-head cross-attention, one per layer
-  std::vector<Buffer<T>> values_;
-  std::vector<Page> pages_;
+  std::vector<Buffer<T>> pages_;
   Buffer<kernels::CachePage<T>> page_table_;
-  Buffer<kernels::KeyRange> ranges_;
-  std::vector<std::int32_t> parts_;  // [sentences]
-  std::int32_t most_parts_ = 1;
   Buffer<float> partial_;
   Buffer<float> partial_stats_;
   PromptCache<T> prompts_;

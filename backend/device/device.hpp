@@ -6,6 +6,7 @@
 #include "kernels/device_kernels.hpp"
 #include "kernels/launch_plan.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -39,6 +40,12 @@ struct Product {
   std::int64_t a_step = 0, b_step = 0, c_step = 0;
 };
 
+// A part of a device's memory.
+struct Piece {
+  const void* from = nullptr;
+  std::int64_t bytes = 0;
+};
+
 // Work that was captured once and is launched again and again, with the same arguments.
 class Graph {
  public:
@@ -64,12 +71,12 @@ class Device {
   virtual void copy(void* to, const void* from, std::int64_t bytes) = 0;  // within the device
   virtual void clear(void* memory, std::int64_t bytes) = 0;
 
-  // A small download that the work does not wait for: returns a ticket at once; poll(ticket) waits
-  // for it. The last kTickets are kept.
-  static constexpr int kTickets = 4;
-  static constexpr std::int64_t kTicketBytes = 64;
-  virtual std::int64_t post(const void* from, std::int64_t bytes) = 0;
-  virtual const void* poll(std::int64_t ticket) = 0;
+  // A download that the work does not wait for: returns a ticket at once; poll(ticket) waits for it
+  // and returns the pieces one after another. The last kTickets are kept, and the one before them
+  // has been polled.
+  static constexpr int kTickets = 8;
+  virtual std::int64_t post(std::span<const Piece> pieces) = 0;
+  virtual const std::byte* poll(std::int64_t ticket) = 0;
 
   virtual std::unique_ptr<Graph> capture(const std::function<void()>& work) = 0;
 

@@ -4,6 +4,8 @@
 #include "base/check.hpp"
 #include "device/device_search.hpp"
 #include "device/device_state.hpp"
+#include "device/encoder.hpp"
+#include "device/run_places.hpp"
 #include "search/decode_plan.hpp"
 
 #include <algorithm>
@@ -88,9 +90,10 @@ class Model : public DeviceModel {
     ELBEAM_CHECK(!shape.attention, ErrorCode::kUnsupported,
                  "attention to the source (alignments, --coverage-penalty) is not computed on a "
                  "device; use --device cpu");
-    const RunShape run = run_shape(batch, shape.beam, shape.max_steps);
-    check_memory(run, batch);
-    return std::make_unique<DeviceState<T>>(*device_, decoder_, make_run(batch, run),
+    const SourceShape source = source_shape(batch, ssize(batch.sentences.size()), 0);
+    const RunShape run = run_shape(batch, source, shape.beam, shape.max_steps);
+    check_memory(run, run_bytes(decoder_, run, source.tokens));
+    return std::make_unique<DeviceState<T>>(*device_, decoder_, make_run(batch, run, source),
                                             shape.temperature,
                                             [this](const DecodeRun<T>& done) { record(done); });
   }
@@ -115,16 +118,28 @@ class Model : public DeviceModel {
     if (plan.sentences == 0) return {};
     std::optional<SearchStart> start = plan_start(request, plan);
     if (!start) return search::decode(*this, request);
-    RunShape shape = run_shape(*request.batch, plan.beam, start->steps);
+    const SourceBatch& batch = *request.batch;
+    const SourceShape source = source_shape(batch, plan.places, request.source_tokens);
+    RunShape shape = run_shape(batch, source, plan.beam, start->steps);
     shape.prompt_tokens = ssize(start->prompts.tokens.size());
     shape.longest_prompt = start->longest_prompt;
-    check_memory(shape, *request.batch);
+    ELBEAM_INVARIANT(shape.prompt_tokens == 0 || plan.places == plan.sentences);
+    // Sentences that begin later are encoded while others are decoded.
+    const std::int64_t encoded =
+        plan.places == plan.sentences || !has_encoder()
+            ? 0
+            : checked_mul(encoder_numbers(encoder_, source.tokens, source.longest),
+                          std::int64_t{sizeof(T)});
+    check_memory(shape, checked_add(run_bytes(decoder_, shape, source.tokens), encoded));
     {
-      DecodeRun<T> run = make_run(*request.batch, shape);
+      DecodeRun<T> run = make_run(batch, shape, source);
       if (start->take(run.read(start->prompts, static_cast<float>(request.options.temperature)),
                       request)) {
+        const auto encode_next = [&](std::span<const SourceAt> sentences) {
+          if (has_encoder()) encode(Layers<T>(*device_, encoder_), batch, sentences, run.sources());
+        };
         search::DecodeResult result =
-            DeviceSearch<T>(*device_, run, request, plan, *start).decode();
+            DeviceSearch<T>(*device_, run, {request, plan, *start, encode_next}).decode();
         record(run);
         return result;
       }
@@ -133,11 +148,34 @@ class Model : public DeviceModel {
   }
 
  private:
-  RunShape run_shape(const SourceBatch& batch, std::int64_t beam, std::int64_t max_steps) const {
+  // Source tokens at once: those of the first sentences; where others wait, those of places that
+  // have the longest, or `most`, and as many again for what is encoded ahead.
+  SourceShape source_shape(const SourceBatch& batch, std::int64_t places, std::int64_t most) const {
+    SourceShape shape;
+    shape.places = places;
+    if (!has_encoder()) return shape;
+    shape.dim = encoder_.dim;
+    for (std::int64_t s = 0; s < ssize(batch.sentences.size()); ++s) {
+      const std::int64_t length = ssize(batch.sentences[usize(s)].size());
+      shape.longest = std::max(shape.longest, length);
+      if (s < places) shape.tokens = checked_add(shape.tokens, length);
+    }
+    if (places == ssize(batch.sentences.size())) return shape;
+    const std::int64_t of_longest = checked_mul(places, shape.longest);
+    const std::int64_t at_once =
+        std::max({shape.tokens, shape.longest, most > 0 ? std::min(most, of_longest) : of_longest});
+    shape.tokens = checked_mul(RunPlaces::kRoom, at_once);
+    return shape;
+  }
+
+  RunShape run_shape(const SourceBatch& batch, const SourceShape& source, std::int64_t beam,
+                     std::int64_t max_steps) const {
     std::vector<std::int64_t> lengths;
     for (const auto& sentence : batch.sentences) lengths.push_back(ssize(sentence.size()));
+    if (source.places < ssize(lengths.size()))
+      lengths.assign(usize(source.places), (source.tokens + source.places - 1) / source.places);
     RunShape shape;
-    shape.sentences = ssize(lengths.size());
+    shape.sentences = source.places;
     shape.beam = beam;
     shape.max_steps = max_steps;
     shape.self_kind = self_kind();
@@ -147,38 +185,43 @@ class Model : public DeviceModel {
 
   Kind self_kind() const { return options_.attention == Attention::kEl ? Kind::kEl : Kind::kMha; }
 
-  static std::int64_t source_tokens(const SourceBatch& batch) {
-    std::int64_t tokens = 0;
-    for (const auto& sentence : batch.sentences) tokens += ssize(sentence.size());
-    return tokens;
-  }
-
-  std::int64_t needed(const RunShape& shape, const SourceBatch& batch) const {
-    return run_bytes(decoder_, shape, has_encoder() ? source_tokens(batch) : 0);
-  }
   std::int64_t usable() const {
     return static_cast<std::int64_t>(static_cast<double>(device_->free_bytes()) * kUsableMemory);
   }
-  void check_memory(const RunShape& shape, const SourceBatch& batch) const {
-    const std::int64_t bytes = needed(shape, batch);
+  void check_memory(const RunShape& shape, std::int64_t bytes) const {
     ELBEAM_CHECK(bytes <= usable(), ErrorCode::kOutOfMemory, "a batch of ", shape.sentences,
                  " sentences with a beam of ", shape.beam, " and up to ", shape.max_steps,
                  " steps needs ", bytes, " bytes on ", device_->properties().name, ", which has ",
                  usable(), " free; use a smaller --batch-size, --beam or --max-len-b");
   }
 
-  DecodeRun<T> make_run(const SourceBatch& batch, const RunShape& shape) const {
-    EncoderOut<T> encoder_out;
-    encoder_out.offsets = {0};
-    if (has_encoder()) encoder_out = encode(Layers<T>(*device_, encoder_), batch);
-    return DecodeRun<T>(Layers<T>(*device_, decoder_), output_, shape, std::move(encoder_out));
+  // With the sources of the first sentences, one after another.
+  DecodeRun<T> make_run(const SourceBatch& batch, const RunShape& shape, SourceShape source) const {
+    const Layers<T> decoder(*device_, decoder_);
+    source.beam = shape.beam;
+    source.kind = shape.cross_kind;
+    Sources<T> sources(decoder, source);
+    if (has_encoder()) {
+      check_sources(encoder_, batch);
+      std::vector<SourceAt> first;
+      std::vector<PlacedSentence> placed;
+      std::int64_t token = 0;
+      for (std::int64_t s = 0; s < source.places; ++s) {
+        first.push_back({s, token, ssize(batch.sentences[usize(s)].size())});
+        placed.push_back({first.back(), s});
+        token += first.back().tokens;
+      }
+      encode(Layers<T>(*device_, encoder_), batch, first, sources);
+      sources.place(placed);
+    }
+    return DecodeRun<T>(decoder, output_, shape, std::move(sources));
   }
 
   void record(const DecodeRun<T>& run) const {
     const std::lock_guard<std::mutex> lock(mutex_);
     report_.cross_kind = run.shape().cross_kind;
     report_.self_kind = run.shape().self_kind;
-    report_.cross_bytes = std::max(report_.cross_bytes, run.cross_bytes());
+    report_.cross_bytes = std::max(report_.cross_bytes, run.sources().bytes());
     report_.self_bytes = std::max(report_.self_bytes, run.self_bytes());
   }
 

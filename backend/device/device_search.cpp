@@ -6,53 +6,79 @@
 #include "search/multinomial.hpp"
 
 #include <algorithm>
-#include <numeric>
+#include <utility>
 
 namespace elbeam::device {
 namespace {
 
 // Steps that the host is ahead of what it knows of the device's state.
-constexpr std::size_t kStepsAhead = 2;
-// A step is captured for this many different numbers of rows at most, as sentences finish.
-constexpr std::int64_t kBuckets = 8;
-
+constexpr std::int64_t kStepsAhead = 1;
 // Each warp keeps a list of its own; few warps make few insertions, and where there are few rows
 // their logits are shared out to several blocks.
 constexpr int kVocabularyThreads = 64;
 constexpr int kSampleThreads = 256;
 
+std::vector<SentenceNeeds> needs(const SearchJob& job, bool sources) {
+  std::vector<SentenceNeeds> sentences;
+  for (std::size_t s = 0; s < job.start.limits.size(); ++s) {
+    const kernels::SentenceLimits& limits = job.start.limits[s];
+    sentences.push_back({sources ? ssize(job.request.batch->sentences[s].size()) : std::int64_t{0},
+                         std::int64_t{limits.max_len} + 1 - limits.prompt});
+  }
+  return sentences;
+}
+
+// The next `count` numbers of a download.
+template <typename U>
+const U* take(const std::byte*& data, std::int64_t count) {
+  const U* const numbers = reinterpret_cast<const U*>(data);
+  data += count * ssize(sizeof(U));
+  return numbers;
+}
+
 }  // namespace
 
 template <typename T>
-DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
-                              const search::DecodeRequest& request, const search::DecodePlan& plan,
-                              const SearchStart& start)
+DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run, SearchJob job)
     : device_(device),
       run_(run),
-      request_(request),
-      plan_(plan),
-      start_(start),
-      candidates_(2 * plan.beam),
+      job_(std::move(job)),
+      plan_(job_.plan),
+      places_(plan_.places, run.sources().tokens(), needs(job_, run.sources().any())),
+      candidates_(2 * plan_.beam),
       vocabulary_parts_(std::clamp<std::int64_t>(
-          2 * device.properties().limits.multiprocessors / plan.max_rows, 1, 8)),
-      banned_stride_(plan.max_len + 1),
-      draws_(request.options.strategy == Strategy::kSampling) {
+          2 * device.properties().limits.multiprocessors / plan_.max_rows, 1, 8)),
+      banned_stride_(plan_.max_len + 1),
+      draws_(job_.request.options.strategy == Strategy::kSampling) {
+  const search::DecodeRequest& request = job_.request;
+  result_.sentences.resize(usize(plan_.sentences));
+  make_buffers();
   rules_.pad = narrow(request.special.pad);
   rules_.eos = narrow(request.special.eos);
   rules_.unk = narrow(request.special.unk);
-  rules_.min_len = narrow(std::clamp<std::int64_t>(request.options.min_len, 0, plan.max_len));
-  rules_.max_len = narrow(plan.max_len);
+  rules_.min_len = narrow(std::clamp<std::int64_t>(request.options.min_len, 0, plan_.max_len));
   rules_.unk_penalty = static_cast<float>(request.options.unk_penalty);
   rules_.temperature = static_cast<float>(request.options.temperature);
-  const std::int64_t rows = plan.max_rows;
-  const std::int64_t steps = start.steps + 1;
+  rules_.limits = limits_.data();
+  rules_.sentence_of = sentence_of_.data();
+  set_prompts();
+  const kernels::StepState state{0, 0, 0, 1};
+  device_.upload(run_.rows().state.data(), &state, sizeof state);
+}
+
+template <typename T>
+void DeviceSearch<T>::make_buffers() {
+  const std::int64_t rows = plan_.max_rows;
+  const std::int64_t places = plan_.places;
+  const std::int64_t steps = job_.start.steps + 1;
   const std::int64_t lists = checked_mul(rows, vocabulary_parts_);
   const auto make = [&](auto& buffer, std::int64_t count) {
-    buffer = std::remove_reference_t<decltype(buffer)>(device, count);
+    buffer = std::remove_reference_t<decltype(buffer)>(device_, count);
   };
   make(history_tokens_, checked_mul(rows, steps));
   make(history_scores_, rows * steps);
-  if (request.options.no_repeat_ngram_size > 0) make(banned_, checked_mul(rows, banned_stride_));
+  if (job_.request.options.no_repeat_ngram_size > 0)
+    make(banned_, checked_mul(rows, banned_stride_));
   make(stats_, 2 * lists);
   make(values_, checked_mul(lists, candidates_));
   make(tokens_of_values_, lists * candidates_);
@@ -61,67 +87,83 @@ DeviceSearch<T>::DeviceSearch(Device& device, DecodeRun<T>& run,
        {&dead_, &survivors_parent_, &survivors_token_, &survivors_dead_, &finished_length_}) {
     make(*buffer, rows);
   }
-  for (auto* buffer :
-       {&sentence_of_, &survivors_live_, &survivors_sentence_, &places_, &finished_count_}) {
-    make(*buffer, plan.sentences);
+  for (auto* buffer : {&sentence_of_, &survivors_live_, &survivors_sentence_, &scratch_,
+                       &finished_count_, &first_tokens_, &admitted_}) {
+    make(*buffer, places);
   }
-  make(finished_tokens_, checked_mul(rows, start.steps));
+  make(finished_tokens_, checked_mul(rows, job_.start.steps));
   make(finished_scores_, finished_tokens_.size());
-  set_prompts();
-  if (draws_) set_draws();
-}
-
-template <typename T>
-void DeviceSearch<T>::set_draws() {
-  drawn_tokens_ = Buffer<std::int32_t>(device_, plan_.max_rows);
-  drawn_log_probs_ = Buffer<float>(device_, plan_.max_rows);
-  draw_failed_ = Buffer<std::int32_t>(device_, plan_.max_rows);
+  make(limits_, places);
+  make(start_scores_, places);
+  make(draw_ids_, places);
+  of_places_.limits.resize(usize(places));
+  of_places_.first_tokens.resize(usize(places));
+  of_places_.scores.resize(usize(places));
+  of_places_.ids.resize(usize(places));
+  if (!draws_) return;
+  make(drawn_tokens_, rows);
+  make(drawn_log_probs_, rows);
+  make(draw_failed_, rows);
   device_.clear(draw_failed_.data(), draw_failed_.bytes());
-  std::vector<std::uint32_t> ids;
-  for (std::int64_t s = 0; s < plan_.sentences; ++s)
-    ids.push_back(search::sentence_id(request_, s));
-  draw_ids_ = Buffer<std::uint32_t>(device_, ids);
 }
 
 template <typename T>
 void DeviceSearch<T>::set_prompts() {
-  if (start_.limits.empty()) return;
-  limits_ = Buffer<kernels::SentenceLimits>(device_, start_.limits);
-  rules_.limits = limits_.data();
-  rules_.sentence_of = sentence_of_.data();
-  if (start_.prompts.tokens.empty()) return;
+  const Prompts& prompts = job_.start.prompts;
+  if (prompts.tokens.empty()) return;
   std::vector<std::int32_t> offsets;
-  for (const std::int64_t offset : start_.prompts.offsets) offsets.push_back(narrow(offset));
-  prompts_ = Buffer<std::int32_t>(device_, start_.prompts.tokens);
+  for (const std::int64_t offset : prompts.offsets) offsets.push_back(narrow(offset));
+  prompts_ = Buffer<std::int32_t>(device_, prompts.tokens);
   prompt_offsets_ = Buffer<std::int32_t>(device_, offsets);
 }
 
-// All hypotheses of a sentence are equal in the first step: there is one row for each.
+// Puts sentences behind those that are running.
 template <typename T>
-void DeviceSearch<T>::begin() {
-  const std::int64_t sentences = plan_.sentences;
-  std::vector<std::int32_t> numbers(usize(sentences));
-  std::iota(numbers.begin(), numbers.end(), 0);
-  std::vector<kernels::RowRange> rows_of;
-  for (std::int32_t s = 0; s < narrow(sentences); ++s) rows_of.push_back({s, 1});
-  const kernels::StepState state{0, narrow(sentences), narrow(sentences), 1};
+void DeviceSearch<T>::admit(std::span<const PlacedSentence> sentences, std::int64_t step) {
+  run_.sources().place(sentences);
+  std::vector<std::int32_t> admitted;
+  for (const auto& [source, place] : sentences) {
+    const std::int64_t sentence = source.sentence;
+    admitted.push_back(narrow(place));
+    kernels::SentenceLimits& limits = of_places_.limits[usize(place)];
+    limits = job_.start.limits[usize(sentence)];
+    limits.first_step = narrow(step);
+    of_places_.first_tokens[usize(place)] = job_.start.first_tokens[usize(sentence)];
+    of_places_.scores[usize(place)] = job_.start.scores[usize(sentence)];
+    of_places_.ids[usize(place)] = search::sentence_id(job_.request, sentence);
+  }
+  limits_.set(of_places_.limits);
+  first_tokens_.set(of_places_.first_tokens);
+  start_scores_.set(of_places_.scores);
+  draw_ids_.set(of_places_.ids);
+  admitted_.set(admitted);
+  device_.search_kernels().admit(
+      {run_.rows().state.data(), next_rows(), admitted_.data(), narrow(ssize(admitted.size())),
+       first_tokens_.data(), start_scores_.data(), finished_count_.data()},
+      row_launch(device_, 1, 256, 0));
+}
+
+template <typename T>
+kernels::NextRows DeviceSearch<T>::next_rows() const {
   const auto& rows = run_.rows();
-  device_.upload(rows.state.data(), &state, sizeof state);
-  const auto put = [&](const auto& buffer, const auto& host) {
-    if (host.empty()) return;
-    device_.upload(buffer.data(), host.data(), ssize(host.size()) * ssize(sizeof host[0]));
-  };
-  put(rows.tokens, start_.first_tokens);
-  put(rows.rows_of, rows_of);
-  put(rows.parts_of_row, run_.parts());
-  put(sentence_of_, numbers);
-  put(history_tokens_, start_.first_tokens);
-  put(scores_, start_.scores);
-  put(history_scores_, start_.scores);
-  put(rows.prompt_of_row, run_.prompt_lengths());
-  put(rows.self_parts_of_row, run_.self_parts());
-  for (const auto* buffer : {&dead_, &finished_count_})
-    device_.clear(buffer->data(), buffer->bytes());
+  kernels::NextRows next;
+  next.tokens = rows.tokens.data();
+  next.parents = rows.parents.data();
+  next.scores = scores_.data();
+  next.dead = dead_.data();
+  next.sentence_of = sentence_of_.data();
+  next.rows_of = rows.rows_of.data();
+  next.position_of_row = rows.position_of_row.data();
+  next.first_of_row = rows.first_of_row.data();
+  next.slot_of_row = rows.slot_of_row.data();
+  next.parts_of_row = rows.parts_of_row.data();
+  next.self_parts_of_row = rows.self_parts_of_row.data();
+  next.parts_of = run_.sources().parts_of().data();
+  next.self_parts_of = rows.self_parts_of.data();
+  next.limits = limits_.data();
+  next.history = history();
+  next.beam = narrow(plan_.beam);
+  return next;
 }
 
 template <typename T>
@@ -142,7 +184,7 @@ void DeviceSearch<T>::launch(std::int64_t rows, std::int64_t group_rows) const {
   run_.launch_step(rows, group_rows);
   if (banned_.size() > 0) {
     kernels.ban_ngrams({run_rows.state.data(), history(), banned_.data(), banned_stride_,
-                        narrow(request_.options.no_repeat_ngram_size), rules_, prompts_.data(),
+                        narrow(job_.request.options.no_repeat_ngram_size), rules_, prompts_.data(),
                         prompt_offsets_.data()},
                        row_launch(device_, rows, 64, narrow((plan_.max_len + 1) * 4)));
   }
@@ -165,13 +207,12 @@ void DeviceSearch<T>::launch_draws(std::int64_t rows) const {
   args.log_probs = drawn_log_probs_.data();
   args.failed = draw_failed_.data();
   args.rules = rules_;
-  args.sentence_of = sentence_of_.data();
   args.ids = draw_ids_.data();
-  args.seed = request_.options.draw_seed;
+  args.seed = job_.request.options.draw_seed;
   args.vocab = narrow(plan_.vocab);
   args.beam = narrow(plan_.beam);
-  args.topk = narrow(std::clamp<std::int64_t>(request_.options.sampling_topk, 0, plan_.vocab));
-  args.topp = static_cast<float>(request_.options.sampling_topp);
+  args.topk = narrow(std::clamp<std::int64_t>(job_.request.options.sampling_topk, 0, plan_.vocab));
+  args.topp = static_cast<float>(job_.request.options.sampling_topp);
   device_.kernels(T{}).sample(args, row_launch(device_, rows, kSampleThreads,
                                                kernels::sample_shared_bytes(kSampleThreads)));
 }
@@ -206,21 +247,16 @@ void DeviceSearch<T>::launch_beam_step(std::int64_t rows, std::int64_t group_row
                                      survivors_score_.data(),  survivors_dead_.data()};
   const kernels::FinishedTable finished{finished_count_.data(),  finished_length_.data(),
                                         finished_score_.data(),  finished_tokens_.data(),
-                                        finished_scores_.data(), start_.steps};
+                                        finished_scores_.data(), job_.start.steps};
   const std::int64_t groups = (rows + group_rows - 1) / group_rows;
   kernels.beam_step[list](
       {run_rows.state.data(), history(), stats_.data(), values_.data(), tokens_of_values_.data(),
-       scores_.data(), dead_.data(), sentence_of_.data(), survivors, finished, rules_,
-       narrow(plan_.vocab), narrow(vocabulary_parts_), narrow(plan_.beam), drawn_tokens_.data(),
+       scores_.data(), dead_.data(), survivors, finished, rules_, narrow(plan_.vocab),
+       narrow(vocabulary_parts_), narrow(plan_.beam), drawn_tokens_.data(),
        drawn_log_probs_.data()},
       row_launch(device_, groups, 32, kernels::beam_shared_bytes(narrow(plan_.beam))));
-  kernels.compact(
-      {run_rows.state.data(), survivors, history(), run_rows.tokens.data(), run_rows.parents.data(),
-       scores_.data(), dead_.data(), sentence_of_.data(), run_rows.rows_of.data(),
-       run_rows.parts_of_row.data(), run_rows.parts_of.data(), run_rows.self_parts_of_row.data(),
-       run_rows.self_parts_of.data(), run_rows.prompt_of_row.data(), run_rows.prompt_of.data(),
-       places_.data(), narrow(plan_.beam)},
-      row_launch(device_, 1, 256, 4));
+  kernels.compact({run_rows.state.data(), survivors, next_rows(), scratch_.data()},
+                  row_launch(device_, 1, 256, 4));
 }
 
 template <typename T>
@@ -231,83 +267,131 @@ void DeviceSearch<T>::launch_captured(std::int64_t rows) {
 }
 
 template <typename T>
-std::int64_t DeviceSearch<T>::bucket(std::int64_t groups) const {
-  const std::int64_t unit = (plan_.sentences + kBuckets - 1) / kBuckets;
-  return std::min(plan_.sentences, (groups + unit - 1) / unit * unit);
-}
-
-template <typename T>
 search::DecodeResult DeviceSearch<T>::decode() {
-  begin();
-  search::DecodeCounters counters;
-  std::int64_t groups = plan_.sentences;
-  std::int64_t learnt = plan_.sentences;  // rows of the step that is learnt about next
-  std::vector<std::int64_t> tickets;
-  std::size_t polled = 0;
-  const auto learn = [&] {
-    const auto& state = *static_cast<const kernels::StepState*>(device_.poll(tickets[polled++]));
-    if (learnt > 0) {
-      counters.steps += 1;
-      counters.rows += learnt;
-    }
-    learnt = state.rows;
-    groups = state.groups;
-  };
-  if (!start_.prompts.tokens.empty()) {
-    counters.steps += 1;
-    counters.rows += ssize(start_.prompts.tokens.size());
+  if (!job_.start.prompts.tokens.empty()) {
+    result_.counters.steps += 1;
+    result_.counters.rows += ssize(job_.start.prompts.tokens.size());
   }
-  for (std::int64_t step = 0; step < start_.steps && groups > 0; ++step) {
-    ELBEAM_CHECK(request_.cancelled == nullptr || !request_.cancelled(), ErrorCode::kInterrupted,
-                 "decoding was cancelled after ", counters.steps, " steps");
-    const std::int64_t rows = step == 0 ? plan_.sentences : bucket(groups) * plan_.beam;
-    run_.open_step(step, rows);
+  for (std::int64_t step = 0; places_.left(); ++step) {
+    ELBEAM_CHECK(job_.request.cancelled == nullptr || !job_.request.cancelled(),
+                 ErrorCode::kInterrupted, "decoding was cancelled after ", result_.counters.steps,
+                 " steps");
+    std::vector<PlacedSentence> admitted = places_.admit(step);
+    if (const auto next = places_.to_encode(); !next.empty()) {
+      job_.encode(next);
+      for (const PlacedSentence& more : places_.admit(step)) admitted.push_back(more);
+    }
+    if (!admitted.empty()) admit(admitted, step);
+    run_.open_step(places_.longest(step));
+    // All hypotheses of a sentence are equal in its first step. Where all sentences are in theirs
+    // there is one row for each.
+    const std::int64_t group_rows = step == 0 ? 1 : plan_.beam;
     if (step == 0) {
-      launch(rows, 1);
+      launch(plan_.places, group_rows);
     } else {
-      launch_captured(rows);
+      launch_captured(places_.launched() * group_rows);
     }
-    tickets.push_back(device_.post(run_.rows().state.data(), ssize(sizeof(kernels::StepState))));
-    if (tickets.size() - polled > kStepsAhead) learn();
+    post_step(step, ssize(admitted.size()) * group_rows);
+    ended_ = places_.end_of_time(step);
+    if (steps_posted_ > kStepsAhead) learn();
+    fetch(std::exchange(ended_, {}));
   }
-  while (polled < tickets.size()) learn();
-  search::DecodeResult result = results();
-  result.counters = counters;
-  return result;
+  while (!posted_.empty()) learn();
+  return std::move(result_);
 }
 
 template <typename T>
-search::DecodeResult DeviceSearch<T>::results() const {
-  const auto failed = draw_failed_.get();
-  search::check_any_possible(std::ranges::all_of(failed, [](auto value) { return value == 0; }));
-  const auto count = finished_count_.get();
-  const auto length = finished_length_.get();
-  const auto score = finished_score_.get();
-  const auto tokens = finished_tokens_.get();
-  const auto scores = finished_scores_.get();
-  search::DecodeResult result;
-  result.sentences.resize(usize(plan_.sentences));
-  for (std::int64_t s = 0; s < plan_.sentences; ++s) {
-    ELBEAM_CHECK(count[usize(s)] > 0, ErrorCode::kModel, "sentence ", s,
-                 " of the batch: no hypothesis can end: at the last step (",
-                 plan_.max_lens[usize(s)],
-                 ") the model gives the end of the sentence the probability 0 or NaN");
-    for (std::int64_t k = 0; k < count[usize(s)]; ++k) {
-      const std::size_t place = usize(s * plan_.beam + k);
-      const std::size_t first = place * usize(start_.steps);
-      search::Ancestry ancestry(plan_.max_lens[usize(s)] + 1);
-      search::Ancestry::Node node = search::Ancestry::kRoot;
-      for (auto t = usize(start_.prompts.offsets[usize(s)]);
-           t < usize(start_.prompts.offsets[usize(s + 1)]); ++t)
-        node = ancestry.extend(node, start_.prompts.targets[t], start_.cumulative[t]);
-      for (std::size_t t = 0; t + 1 < usize(length[place]); ++t)
-        node = ancestry.extend(node, tokens[first + t], scores[first + t]);
-      result.sentences[usize(s)].push_back(search::finish_hypothesis(
-          ancestry, node, request_.special.eos, score[place], request_.options));
-    }
-    search::sort_finished(result.sentences[usize(s)]);
+void DeviceSearch<T>::post_step(std::int64_t step, std::int64_t new_rows) {
+  const auto& rows = run_.rows();
+  const Piece pieces[] = {{rows.state.data(), rows.state.bytes()},
+                          {rows.rows_of.data(), plan_.places * ssize(sizeof(kernels::RowRange))}};
+  posted_.push_back({device_.post(pieces), step, new_rows});
+  ++steps_posted_;
+}
+
+// What lies in the places of sentences that have ended stays there until others begin.
+template <typename T>
+void DeviceSearch<T>::fetch(std::vector<PlacedSentence> ended) {
+  if (ended.empty()) return;
+  std::vector<Piece> pieces;
+  for (const auto* buffer : {&finished_count_, &finished_length_, &finished_tokens_, &draw_failed_})
+    pieces.push_back({buffer->data(), buffer->bytes()});
+  for (const auto* buffer : {&finished_score_, &finished_scores_})
+    pieces.push_back({buffer->data(), buffer->bytes()});
+  posted_.push_back({device_.post(pieces), 0, 0, std::move(ended)});
+}
+
+// Looks at the oldest step that it knows nothing of, and at what was fetched before it.
+template <typename T>
+void DeviceSearch<T>::learn() {
+  while (!posted_.empty()) {
+    const Posted posted = std::move(posted_.front());
+    posted_.pop_front();
+    const std::byte* const data = device_.poll(posted.ticket);
+    if (posted.ended.empty()) return learn_step(posted, data);
+    take_finished(posted, data);
   }
-  return result;
+}
+
+template <typename T>
+void DeviceSearch<T>::learn_step(const Posted& posted, const std::byte* data) {
+  const kernels::StepState state = *take<kernels::StepState>(data, 1);
+  const auto* rows_of = take<kernels::RowRange>(data, plan_.places);
+  const std::int64_t rows = rows_left_ + posted.new_rows;
+  if (rows > 0) {
+    result_.counters.steps += 1;
+    result_.counters.rows += rows;
+  }
+  rows_left_ = state.rows;
+  --steps_posted_;
+  for (const PlacedSentence& ended : places_.end(posted.step, {rows_of, usize(plan_.places)}))
+    ended_.push_back(ended);
+}
+
+template <typename T>
+void DeviceSearch<T>::take_finished(const Posted& posted, const std::byte* data) {
+  Finished found{};
+  found.count = take<std::int32_t>(data, finished_count_.size());
+  found.length = take<std::int32_t>(data, finished_length_.size());
+  found.tokens = take<std::int32_t>(data, finished_tokens_.size());
+  const auto* failed = take<std::int32_t>(data, draw_failed_.size());
+  found.score = take<float>(data, finished_score_.size());
+  found.scores = take<float>(data, finished_scores_.size());
+  search::check_any_possible(
+      std::all_of(failed, failed + draw_failed_.size(), [](auto value) { return value == 0; }));
+  for (const PlacedSentence& placed : posted.ended) {
+    result_.sentences[usize(placed.source.sentence)] = hypotheses(placed, found);
+    if (job_.request.finished)
+      job_.request.finished(placed.source.sentence,
+                            result_.sentences[usize(placed.source.sentence)]);
+  }
+}
+
+template <typename T>
+std::vector<search::FinishedHypothesis> DeviceSearch<T>::hypotheses(
+    const PlacedSentence& placed, const Finished& finished) const {
+  const SearchStart& start = job_.start;
+  const std::size_t s = usize(placed.source.sentence);
+  const std::int32_t count = finished.count[placed.place];
+  ELBEAM_CHECK(count > 0, ErrorCode::kModel, "sentence ", s,
+               " of the batch: no hypothesis can end: at the last step (", plan_.max_lens[s],
+               ") the model gives the end of the sentence the probability 0 or NaN");
+  std::vector<search::FinishedHypothesis> all;
+  for (std::int64_t k = 0; k < count; ++k) {
+    const std::int64_t place = placed.place * plan_.beam + k;
+    search::Ancestry ancestry(plan_.max_lens[s] + 1);
+    search::Ancestry::Node node = search::Ancestry::kRoot;
+    for (auto t = usize(start.prompts.offsets[s]); t < usize(start.prompts.offsets[s + 1]); ++t)
+      node = ancestry.extend(node, start.prompts.targets[t], start.cumulative[t]);
+    for (std::int64_t t = 0; t + 1 < finished.length[place]; ++t) {
+      const std::int64_t from = place * start.steps + t;
+      node = ancestry.extend(node, finished.tokens[from], finished.scores[from]);
+    }
+    all.push_back(search::finish_hypothesis(ancestry, node, job_.request.special.eos,
+                                            finished.score[place], job_.request.options));
+  }
+  search::sort_finished(all);
+  return all;
 }
 
 template class DeviceSearch<float>;

@@ -94,7 +94,7 @@ void DeviceState<T>::step(const StepInput& input, const StepOutput& output) {
                  decoder_.vocab);
     tokens.push_back(narrow(input.tokens[r]));
     parents.push_back(narrow(input.parents[r]));
-    parts.push_back(run_.parts()[usize(sentence_of_row_[r])]);
+    parts.push_back(run_.sources().parts()[usize(sentence_of_row_[r])]);
   }
   const kernels::StepState state{narrow(steps_), narrow(rows / group_rows), narrow(rows),
                                  narrow(group_rows)};
@@ -114,10 +114,10 @@ void DeviceState<T>::step(const StepInput& input, const StepOutput& output) {
       lengths.push_back(run_.prompt_lengths()[usize(sentence)]);
       self_parts.push_back(run_.self_parts()[usize(sentence)]);
     }
-    put(to.prompt_of_row, lengths);
+    put(to.position_of_row, lengths);
     put(to.self_parts_of_row, self_parts);
   }
-  run_.open_step(steps_, rows);
+  run_.open_step(steps_);
   run_.launch_step(rows, group_rows);
   const std::int64_t vocab = run_.vocab();
   device_.kernels(T{}).log_prob(

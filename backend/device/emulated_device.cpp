@@ -122,13 +122,17 @@ class EmulatedDevice : public Device {
   }
   void clear(void* memory, std::int64_t bytes) override { std::memset(memory, 0, usize(bytes)); }
 
-  std::int64_t post(const void* from, std::int64_t bytes) override {
-    ELBEAM_INVARIANT(bytes <= kTicketBytes);
+  std::int64_t post(std::span<const Piece> pieces) override {
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::memcpy(posted_[usize(next_ticket_ % kTickets)].data(), from, usize(bytes));
+    std::vector<std::byte>& to = posted_[usize(next_ticket_ % kTickets)];
+    to.clear();
+    for (const Piece& piece : pieces) {
+      const auto* from = static_cast<const std::byte*>(piece.from);
+      to.insert(to.end(), from, from + piece.bytes);
+    }
     return next_ticket_++;
   }
-  const void* poll(std::int64_t ticket) override {
+  const std::byte* poll(std::int64_t ticket) override {
     const std::lock_guard<std::mutex> lock(mutex_);
     ELBEAM_INVARIANT(ticket < next_ticket_ && ticket + kTickets >= next_ticket_);
     return posted_[usize(ticket % kTickets)].data();
@@ -168,7 +172,7 @@ class EmulatedDevice : public Device {
 
   Properties properties_;
   std::mutex mutex_;
-  std::array<std::array<unsigned char, kTicketBytes>, kTickets> posted_{};
+  std::array<std::vector<std::byte>, kTickets> posted_;
   std::int64_t next_ticket_ = 0;
 };
 

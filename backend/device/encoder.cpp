@@ -12,6 +12,10 @@ namespace {
 // Sentences are encoded in groups of about this many tokens, which bounds the activations.
 constexpr std::int64_t kChunkTokens = 8192;
 
+std::int64_t chunk_rows(std::int64_t tokens, std::int64_t longest) {
+  return std::min(tokens, std::max(kChunkTokens, longest));
+}
+
 void check_sentence(const std::vector<std::int64_t>& sentence, std::size_t number,
                     std::int64_t max_positions, std::int64_t vocab) {
   ELBEAM_CHECK(!sentence.empty() && ssize(sentence.size()) <= max_positions, ErrorCode::kModel,
@@ -25,7 +29,7 @@ void check_sentence(const std::vector<std::int64_t>& sentence, std::size_t numbe
   }
 }
 
-// Sentences first .. last - 1 of a batch.
+// Sentences that are encoded together.
 struct Chunk {
   std::vector<std::int32_t> tokens;
   std::vector<std::int32_t> positions;
@@ -34,13 +38,13 @@ struct Chunk {
   std::int32_t longest = 0;
 };
 
-Chunk make_chunk(const SourceBatch& batch, std::int64_t first, std::int64_t last) {
+Chunk make_chunk(const SourceBatch& batch, std::span<const SourceAt> sentences) {
   Chunk chunk;
-  for (std::int64_t s = first; s < last; ++s) {
-    const auto& sentence = batch.sentences[usize(s)];
+  for (const SourceAt& source : sentences) {
+    const auto& sentence = batch.sentences[usize(source.sentence)];
     const std::int32_t begin = narrow(ssize(chunk.tokens.size()));
     const std::int32_t length = narrow(ssize(sentence.size()));
-    chunk.ranges.push_back({narrow(s - first), begin, length, 0, 1});
+    chunk.ranges.push_back({narrow(ssize(chunk.ranges.size())), begin, length, 0, 1});
     chunk.rows_of.push_back({begin, length});
     chunk.longest = std::max(chunk.longest, length);
     for (std::int32_t p = 0; p < length; ++p) {
@@ -109,43 +113,51 @@ class ChunkRun {
 }  // namespace
 
 template <typename T>
-EncoderOut<T> encode(const Layers<T>& layers, const SourceBatch& batch) {
-  const StackWeights<T>& stack = layers.stack();
-  EncoderOut<T> out;
-  out.dim = stack.dim;
-  out.offsets.push_back(0);
-  for (std::size_t s = 0; s < batch.sentences.size(); ++s) {
-    check_sentence(batch.sentences[s], s, stack.max_positions, stack.vocab);
-    out.offsets.push_back(checked_add(out.offsets.back(), ssize(batch.sentences[s].size())));
-  }
-  Device& device = layers.device();
-  out.hidden = Buffer<T>(device, checked_mul(out.tokens(), out.dim));
-  std::int64_t longest = 1;
-  for (std::int64_t s = 0; s < out.sentences(); ++s) longest = std::max(longest, out.length(s));
-  const Activations<T> activations(device, stack,
-                                   std::min(out.tokens(), std::max(kChunkTokens, longest)));
-  for (std::int64_t first = 0; first < out.sentences();) {
-    std::int64_t last = first + 1;
-    while (last < out.sentences() &&
-           out.offsets[usize(last + 1)] - out.offsets[usize(first)] <= kChunkTokens) {
-      ++last;
-    }
-    const Chunk chunk = make_chunk(batch, first, last);
-    ChunkRun<T>(layers, chunk).run(activations);
-    kernels::NormArgs<T> copy;  // without a LayerNorm: the sum of one
-    copy.x = layers.result(activations);
-    copy.sum = out.hidden.data() + out.offsets[usize(first)] * out.dim;
-    copy.rows = narrow(ssize(chunk.tokens.size()));
-    copy.dim = narrow(out.dim);
-    const int threads = row_threads(out.dim);
-    device.kernels(T{}).norm(
-        copy, row_launch(device, copy.rows, threads, kernels::row_shared_bytes(copy.dim, threads)));
-    first = last;
-  }
-  return out;
+void check_sources(const StackWeights<T>& encoder, const SourceBatch& batch) {
+  for (std::size_t s = 0; s < batch.sentences.size(); ++s)
+    check_sentence(batch.sentences[s], s, encoder.max_positions, encoder.vocab);
 }
 
-template EncoderOut<float> encode(const Layers<float>&, const SourceBatch&);
-template EncoderOut<kernels::Half> encode(const Layers<kernels::Half>&, const SourceBatch&);
+template <typename T>
+std::int64_t encoder_numbers(const StackWeights<T>& encoder, std::int64_t tokens,
+                             std::int64_t longest) {
+  std::int64_t width = 0;
+  for (const LayerWeights<T>& layer : encoder.layers) width = std::max(width, layer.fc1.outputs);
+  return checked_mul(chunk_rows(tokens, longest), 7 * encoder.dim + width);
+}
+
+template <typename T>
+void encode(const Layers<T>& encoder, const SourceBatch& batch, std::span<const SourceAt> sentences,
+            Sources<T>& to) {
+  std::int64_t tokens = 0;
+  std::int64_t longest = 1;
+  for (const SourceAt& source : sentences) {
+    tokens = checked_add(tokens, source.tokens);
+    longest = std::max(longest, source.tokens);
+  }
+  const Activations<T> activations(encoder.device(), encoder.stack(), chunk_rows(tokens, longest));
+  for (std::size_t first = 0; first < sentences.size();) {
+    std::size_t last = first;
+    for (std::int64_t rows = 0; last < sentences.size(); ++last) {
+      rows += sentences[last].tokens;
+      if (rows > activations.rows) break;
+    }
+    const auto together = sentences.subspan(first, last - first);
+    const Chunk chunk = make_chunk(batch, together);
+    ChunkRun<T>(encoder, chunk).run(activations);
+    to.put(together, encoder.result(activations));
+    first = last;
+  }
+}
+
+template void check_sources(const StackWeights<float>&, const SourceBatch&);
+template void check_sources(const StackWeights<kernels::Half>&, const SourceBatch&);
+template std::int64_t encoder_numbers(const StackWeights<float>&, std::int64_t, std::int64_t);
+template std::int64_t encoder_numbers(const StackWeights<kernels::Half>&, std::int64_t,
+                                      std::int64_t);
+template void encode(const Layers<float>&, const SourceBatch&, std::span<const SourceAt>,
+                     Sources<float>&);
+template void encode(const Layers<kernels::Half>&, const SourceBatch&, std::span<const SourceAt>,
+                     Sources<kernels::Half>&);
 
 }  // namespace elbeam::device

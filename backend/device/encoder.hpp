@@ -3,28 +3,28 @@
 
 #include <elbeam/step_model.hpp>
 
-#include "device/layers.hpp"
+#include "device/sources.hpp"
 
-#include <vector>
+#include <functional>
+#include <span>
 
 namespace elbeam::device {
 
+// Throws Error(kModel) for a sentence that is empty, too long, holds padding or an id outside the
+// vocabulary.
 template <typename T>
-struct EncoderOut {
-  Buffer<T> hidden;                   // [total tokens, dim]
-  std::vector<std::int64_t> offsets;  // [sentences + 1]
-  std::int64_t dim = 0;
+void check_sources(const StackWeights<T>& encoder, const SourceBatch& batch);
 
-  std::int64_t sentences() const noexcept { return ssize(offsets.size()) - 1; }
-  std::int64_t tokens() const noexcept { return offsets.back(); }
-  std::int64_t length(std::int64_t s) const noexcept {
-    return offsets[usize(s + 1)] - offsets[usize(s)];
-  }
-};
-
-// fairseq's TransformerEncoder.forward. Throws Error(kModel) for a sentence that is empty, too
-// long, holds padding or an id outside the vocabulary.
+// fairseq's TransformerEncoder.forward over sentences of a batch that was checked: they go to
+// where their sources are to lie, some thousand tokens at a time.
 template <typename T>
-EncoderOut<T> encode(const Layers<T>& layers, const SourceBatch& batch);
+void encode(const Layers<T>& encoder, const SourceBatch& batch, std::span<const SourceAt> sentences,
+            Sources<T>& to);
+
+// Numbers that encode() takes of the device's memory for so many tokens, the longest sentence's
+// included.
+template <typename T>
+std::int64_t encoder_numbers(const StackWeights<T>& encoder, std::int64_t tokens,
+                             std::int64_t longest);
 
 }  // namespace elbeam::device

@@ -43,8 +43,8 @@ struct PromptPass<T>::Chunk {
     const StackWeights<T>& stack = pass.layers_.stack();
     if (pass.self_kind_ == Kind::kEl)
       keys_values = Buffer<T>(device, checked_mul(activations.rows, 2 * stack.dim));
-    if (pass.source_.encoder_out != nullptr && pass.source_.kind == Kind::kEl) {
-      const std::int64_t width = pass.source_.encoder_out->dim;
+    if (pass.sources_.any() && pass.sources_.kind() == Kind::kEl) {
+      const std::int64_t width = pass.sources_.dim();
       expanded = Buffer<T>(device, checked_mul(checked_mul(activations.rows, stack.heads), width));
       pooled = Buffer<T>(device, expanded.size());
     }
@@ -53,7 +53,7 @@ struct PromptPass<T>::Chunk {
   // Takes the lists from `first` on that find room; returns the first that is left.
   std::int64_t fill(const PromptPass& pass, const Prompts& prompts, std::int64_t first) {
     Device& device = pass.layers_.device();
-    const EncoderOut<T>* const source = pass.source_.encoder_out;
+    const Sources<T>& sources = pass.sources_;
     std::vector<std::int32_t> position;
     std::vector<kernels::KeyRange> own;
     std::vector<kernels::KeyRange> of_source;
@@ -69,9 +69,8 @@ struct PromptPass<T>::Chunk {
       if (length == 0) continue;
       const std::int32_t group = narrow(ssize(list_rows.size()));
       own.push_back({group, row, length, 0, 1});
-      if (source != nullptr)
-        of_source.push_back(
-            {group, narrow(source->offsets[usize(s)]), narrow(source->length(s)), 0, 1});
+      if (sources.any())
+        of_source.push_back({group, narrow(sources.first(s)), narrow(sources.length(s)), 0, 1});
       list_rows.push_back({row, length});
       for (std::int32_t p = 0; p < length; ++p) position.push_back(p);
       longest = std::max<std::int64_t>(longest, length);
@@ -139,7 +138,7 @@ void PromptPass<T>::read(const Chunk& chunk, PromptCache<T>& cache) const {
   embed.position_of = chunk.positions.data();
   layers_.embed(a, embed, chunk.rows);
   const StackWeights<T>& stack = layers_.stack();
-  const bool crosses = source_.encoder_out != nullptr;
+  const bool crosses = sources_.any();
   for (std::size_t i = 0; i < stack.layers.size(); ++i) {
     const LayerWeights<T>& layer = stack.layers[i];
     attend_to_self(chunk, i, cache);
@@ -149,7 +148,7 @@ void PromptPass<T>::read(const Chunk& chunk, PromptCache<T>& cache) const {
       attend_to_source(chunk, i);
       layers_.close_block(
           a, chunk.rows,
-          source_.kind == Kind::kEl ? layer.cross->folded_output_bias : layer.cross->output_bias,
+          sources_.kind() == Kind::kEl ? layer.cross->folded_output_bias : layer.cross->output_bias,
           layer.cross_norm, layer.final_norm);
     }
     layers_.feed_forward(a, chunk.rows, layer);
@@ -208,16 +207,16 @@ void PromptPass<T>::attend_to_source(const Chunk& chunk, std::size_t layer) cons
   kernels::ContiguousArgs<T> args;
   args.ranges = chunk.source_ranges.data();
   args.rows_of = chunk.rows_of.data();
-  const bool el = source_.kind == Kind::kEl;
+  const bool el = sources_.kind() == Kind::kEl;
   const TokenLaunch how{chunk.source_ranges.size(), chunk.longest, heads, el};
   if (el) {
     args.queries = chunk.expanded.data();
-    args.keys = args.values = source_.encoder_out->hidden.data();
+    args.keys = args.values = sources_.hidden();
     args.out = chunk.pooled.data();
-    args.query_stride = args.key_stride = args.out_stride = source_.encoder_out->dim;
+    args.query_stride = args.key_stride = args.out_stride = sources_.dim();
     args.query_rows = narrow(heads);
-    args.width = narrow(source_.encoder_out->dim);
-    args.key_rows = source_.encoder_out->tokens();
+    args.width = narrow(sources_.dim());
+    args.key_rows = sources_.tokens();
     args.partial_rows = chunk.rows * heads;
     const kernels::AttentionPlan plan = layers_.plan_attention(args, how);
     const std::int64_t slice = layers_.slice_rows(
@@ -231,8 +230,8 @@ void PromptPass<T>::attend_to_source(const Chunk& chunk, std::size_t layer) cons
   } else {
     layers_.linear(layers_.input(a), chunk.rows, w.query, a.projected.data(), d);
     args.queries = a.projected.data();
-    args.keys = (*source_.keys)[layer].data();
-    args.values = (*source_.values)[layer].data();
+    args.keys = sources_.keys(layer);
+    args.values = sources_.values(layer);
     args.out = a.context.data();
     args.query_stride = args.key_stride = args.out_stride = d;
     args.width = args.head_stride = narrow(d / heads);

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "attention/weights.hpp"
-#include "device/encoder.hpp"
+#include "device/sources.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -25,15 +25,6 @@ struct PromptCache {
   std::vector<Buffer<T>> layers;      // [tokens, self_cache_width()]
 };
 
-// What a decoder attends to besides its own tokens.
-template <typename T>
-struct CrossSource {
-  const EncoderOut<T>* encoder_out = nullptr;    // nullptr: nothing
-  const std::vector<Buffer<T>>* keys = nullptr;  // multi-head, one per layer
-  const std::vector<Buffer<T>>* values = nullptr;
-  attention::Kind kind = attention::Kind::kMha;
-};
-
 struct PromptSize {
   std::int64_t tokens = 0;   // of all lists
   std::int64_t longest = 0;  // of one
@@ -49,9 +40,9 @@ std::int64_t prompt_numbers(const StackWeights<T>& stack, attention::Kind self_k
 template <typename T>
 class PromptPass {
  public:
-  PromptPass(const Layers<T>& layers, const Linear<T>& output, const CrossSource<T>& source,
+  PromptPass(const Layers<T>& layers, const Linear<T>& output, const Sources<T>& sources,
              attention::Kind self_kind)
-      : layers_(layers), output_(output), source_(source), self_kind_(self_kind) {}
+      : layers_(layers), output_(output), sources_(sources), self_kind_(self_kind) {}
 
   // Fills `cache`. Returns the targets' log-probabilities, logits divided by the temperature before
   // they are normalised; nothing without targets.
@@ -66,7 +57,7 @@ class PromptPass {
 
   const Layers<T>& layers_;
   const Linear<T>& output_;
-  CrossSource<T> source_;
+  const Sources<T>& sources_;
   attention::Kind self_kind_;
 };
 

@@ -51,10 +51,6 @@ std::optional<SearchStart> plan_start(const search::DecodeRequest& request,
     start.longest_prompt = std::max(start.longest_prompt, length);
   }
   start.scores.assign(usize(plan.sentences), 0.0F);
-  const bool alike = std::all_of(start.limits.begin(), start.limits.end(), [&](const auto& limits) {
-    return limits.prompt == 0 && limits.prefix_width == 0 && limits.max_len == plan.max_len;
-  });
-  if (alike) start.limits.clear();
   return start;
 }
 

@@ -14,7 +14,7 @@ namespace elbeam::device {
 struct SearchStart {
   Prompts prompts;                              // with targets: the forced tokens
   std::vector<std::int32_t> first_tokens;       // [sentences] that the first step reads
-  std::vector<kernels::SentenceLimits> limits;  // [sentences]; empty: all alike
+  std::vector<kernels::SentenceLimits> limits;  // [sentences] without their first steps
   std::vector<float> scores;                    // [sentences] of what was forced
   std::vector<float> cumulative;                // [forced tokens] scores up to each
   std::int64_t steps = 0;                       // that the longest may take

@@ -93,6 +93,7 @@ struct SearchKernels {
   Launcher<NgramArgs> ban_ngrams;
   std::array<Launcher<BeamArgs>, kListPlaces.size()> beam_step;
   Launcher<CompactArgs> compact;
+  Launcher<AdmitArgs> admit;
   Launcher<AdvanceArgs> advance;
 };
 

@@ -88,6 +88,7 @@ Generator::Generator(std::shared_ptr<StepModel> model, const SpecialTokens& spec
   impl_->loaded.info.target_vocab_size = model->vocab_size();
   impl_->loaded.info.max_source_positions = model->max_source_positions();
   impl_->loaded.info.max_target_positions = model->max_decoder_positions();
+  impl_->loaded.on_device = dynamic_cast<device::DeviceModel*>(model.get());
   impl_->loaded.model = std::move(model);
   impl_->counters.engine = "custom";
 }
@@ -117,19 +118,17 @@ search::DecodeRequest decode_request(const GenerateRequest& wanted, const Search
   return request;
 }
 
-std::vector<SentenceResult> take_results(search::DecodeResult& decoded, std::int64_t nbest) {
-  std::vector<SentenceResult> results(decoded.sentences.size());
-  for (std::size_t s = 0; s < results.size(); ++s) {
-    for (search::FinishedHypothesis& finished : decoded.sentences[s]) {
-      if (ssize(results[s].hypotheses.size()) == nbest) break;
-      results[s].hypotheses.push_back({std::move(finished.tokens),
-                                       finished.score,
-                                       std::move(finished.positional_scores),
-                                       {},
-                                       std::move(finished.attention)});
-    }
+SentenceResult result_of(std::vector<search::FinishedHypothesis> finished, std::int64_t nbest) {
+  SentenceResult result;
+  for (search::FinishedHypothesis& one : finished) {
+    if (ssize(result.hypotheses.size()) == nbest) break;
+    result.hypotheses.push_back({std::move(one.tokens),
+                                 one.score,
+                                 std::move(one.positional_scores),
+                                 {},
+                                 std::move(one.attention)});
   }
-  return results;
+  return result;
 }
 
 }  // namespace
@@ -147,7 +146,8 @@ std::vector<SentenceResult> Generator::Impl::run(
          " sentences padded to ", batch.padded_length, " tokens; use a smaller --batch-size");
   }
   const double seconds = seconds_since(begin);
-  std::vector<SentenceResult> results = take_results(decoded, nbest);
+  std::vector<SentenceResult> results;
+  for (auto& finished : decoded.sentences) results.push_back(result_of(std::move(finished), nbest));
   const std::lock_guard<std::mutex> lock(mutex);
   counters.sentences += ssize(batch.sentences.size());
   for (const auto& sentence : batch.sentences) counters.source_tokens += ssize(sentence.size());
@@ -164,12 +164,27 @@ std::vector<SentenceResult> Generator::Impl::run(
 
 std::vector<SentenceResult> Generator::generate(const GenerateRequest& wanted,
                                                 const SearchOptions& options) const {
-  const search::DecodeRequest request = decode_request(wanted, options, impl_->loaded.info.special);
+  search::DecodeRequest request = decode_request(wanted, options, impl_->loaded.info.special);
   device::DeviceModel* on_device = impl_->loaded.on_device;
+  if (refills(wanted, options)) {
+    request.places = wanted.places;
+    request.source_tokens = wanted.source_tokens;
+    if (wanted.finished) {
+      request.finished = [&](std::int64_t s, const std::vector<search::FinishedHypothesis>& all) {
+        wanted.finished(s, result_of(all, options.nbest));
+      };
+    }
+  }
   return impl_->run(wanted.batch, options.nbest, [&](StepModel& model) {
     if (on_device != nullptr && on_device->decodes(request)) return on_device->decode(request);
     return search::decode(model, request);
   });
+}
+
+bool Generator::refills(const GenerateRequest& wanted, const SearchOptions& options) const {
+  const device::DeviceModel* on_device = impl_->loaded.on_device;
+  return on_device != nullptr && wanted.prefix_tokens.empty() &&
+         on_device->decodes(decode_request(wanted, options, impl_->loaded.info.special));
 }
 
 std::int64_t Generator::predict_memory(std::span<const std::int64_t> source_lengths,

@@ -3,6 +3,7 @@
 #include "base/checked_math.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace elbeam::runtime {
 namespace {
@@ -49,13 +50,10 @@ void append_sentence(RequestGroup& group, const GenerateRequest& batch, Place pl
   group.places.push_back(place);
 }
 
-RequestGroup part_of(const RequestGroup& group, std::int64_t first, std::int64_t last) {
+GenerateRequest part_of(const RequestGroup& group, std::span<const std::int64_t> members) {
   RequestGroup part;
-  for (std::int64_t i = first; i < last; ++i) {
-    append_sentence(part, group.request, {0, i});
-    part.places.back() = group.places[usize(i)];
-  }
-  return part;
+  for (const std::int64_t i : members) append_sentence(part, group.request, {0, i});
+  return std::move(part.request);
 }
 
 }  // namespace elbeam::runtime

@@ -32,7 +32,7 @@ bool can_join(const GenerateRequest& one, const GenerateRequest& other);
 // Appends sentence place.row of the batch, which was detached, to the group.
 void append_sentence(RequestGroup& group, const GenerateRequest& batch, Place place);
 
-// Sentences first .. last - 1 of a group of detached sentences.
-RequestGroup part_of(const RequestGroup& group, std::int64_t first, std::int64_t last);
+// These sentences of a group of detached ones.
+GenerateRequest part_of(const RequestGroup& group, std::span<const std::int64_t> members);
 
 }  // namespace elbeam::runtime

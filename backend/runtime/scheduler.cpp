@@ -4,6 +4,7 @@
 #include "base/checked_math.hpp"
 #include "runtime/request_group.hpp"
 #include "runtime/shared_results.hpp"
+#include "runtime/workers.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -13,6 +14,8 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <numeric>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -26,6 +29,11 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t kJoinedRows = 64;
 // And, where no limit was given, up to this many predicted bytes.
 constexpr std::int64_t kJoinedBytes = std::int64_t{256} << 20;
+// Where others begin in the places of sentences that have ended, a group has up to so many times as
+// many sentences as places (docs/decisions/scheduler.md), none of them so long that max_tokens
+// leaves less than this share of the places in use.
+constexpr std::int64_t kWaves = 16;
+constexpr std::int64_t kFewestShare = 2;  // a half
 // Groups that wait for a worker, per worker: enough that none waits for the calling thread.
 constexpr std::int64_t kWaiting = 2;
 
@@ -50,85 +58,6 @@ bool has_independent_sentences(const SearchOptions& search) {
   }
   return false;
 }
-
-// " (batches 3 to 4, sentences 17, 5, ...)": the numbers in the data, where they are known.
-std::string where(const RequestGroup& group) {
-  constexpr std::size_t kNamed = 12;
-  const std::int64_t first = group.places.front().batch;
-  const std::int64_t last = group.places.back().batch;
-  std::string text =
-      first == last ? concat(" (batch ", first) : concat(" (batches ", first, " to ", last);
-  const std::vector<std::int64_t>& ids = group.request.sentence_ids;
-  for (std::size_t i = 0; i < std::min(ids.size(), kNamed); ++i)
-    text += concat(i == 0 ? ", sentences " : ", ", ids[i]);
-  if (ids.size() > kNamed) text += concat(" and ", ids.size() - kNamed, " more");
-  return text + ")";
-}
-
-// A group on its way through a worker.
-struct Task {
-  RequestGroup group;
-  std::vector<std::shared_ptr<SharedResult>> shared;  // of each sentence, or nullptr
-  std::vector<SentenceResult> results;
-  std::exception_ptr error;
-  bool done = false;
-};
-
-// Threads that do tasks in the order in which they are given; the caller waits for one after the
-// other, so that results come in that order too.
-class Workers {
- public:
-  Workers(int count, std::function<void(Task&)> work) : work_(std::move(work)) {
-    for (int i = 0; i < count; ++i) threads_.emplace_back([this] { loop(); });
-  }
-  ~Workers() {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      stop_ = true;
-    }
-    wake_.notify_all();
-    for (std::thread& thread : threads_) thread.join();
-  }
-  Workers(const Workers&) = delete;
-  Workers& operator=(const Workers&) = delete;
-
-  void give(const std::shared_ptr<Task>& task) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      waiting_.push_back(task);
-    }
-    wake_.notify_one();
-  }
-
-  void wait_for(const Task& task) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    finished_.wait(lock, [&] { return task.done; });
-  }
-
- private:
-  void loop() {
-    std::unique_lock<std::mutex> lock(mutex_);
-    for (;;) {
-      wake_.wait(lock, [&] { return stop_ || !waiting_.empty(); });
-      if (stop_) return;  // what still waits is not wanted any more
-      const std::shared_ptr<Task> task = std::move(waiting_.front());
-      waiting_.pop_front();
-      lock.unlock();
-      work_(*task);
-      lock.lock();
-      task->done = true;
-      finished_.notify_all();
-    }
-  }
-
-  std::function<void(Task&)> work_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable finished_;
-  std::deque<std::shared_ptr<Task>> waiting_;
-  bool stop_ = false;
-  std::vector<std::thread> threads_;
-};
 
 }  // namespace
 
@@ -173,11 +102,13 @@ class Scheduler::Run {
         repeat(*found.entry, {number, row});
         continue;
       }
-      if (group_.size() > 0 && !fits(request, row)) flush();
+      if (group_.size() > 0 && !takes(request, row)) flush();
       append_sentence(group_, request, {number, row});
       shared_.push_back(std::move(found.entry));
       lengths_.push_back(ssize(request.batch.sentences[usize(row)].size()));
-      if (group_.size() == 1) check_alone();
+      if (group_.size() > 1) continue;
+      check_alone();
+      refills_ = scheduler_.generator_.refills(group_.request, scheduler_.search_);
     }
     deliver_complete();
   }
@@ -189,10 +120,7 @@ class Scheduler::Run {
 
   // Results of groups before one that failed are not lost.
   void deliver_what_succeeds() {
-    while (!running_.empty()) {
-      if (workers_ != nullptr) workers_->wait_for(*running_.front());
-      if (running_.front()->error != nullptr) return;
-      collect();
+    while (!running_.empty() && take_front() == nullptr) {
     }
   }
 
@@ -235,6 +163,46 @@ class Scheduler::Run {
   }
 
   // Whether the group may have this sentence, too.
+  bool takes(const GenerateRequest& batch, std::int64_t row) {
+    return (group_.request.places == 0 && fits(batch, row)) || may_wait(batch, row);
+  }
+
+  // Sentences of a group for each of its places. With several workers the first groups are small,
+  // so that all of them get some of what may be few sentences.
+  std::int64_t waves() const noexcept {
+    const int workers = scheduler_.options_.workers;
+    return workers == 1 ? kWaves : std::min(kWaves, 1 + given_ / workers);
+  }
+
+  // Whether it may be decoded in the place of one that has ended. A group that is full has as many
+  // places as it has sentences then, each with room for any sentence that waits, and as much again
+  // for those that are encoded ahead.
+  bool may_wait(const GenerateRequest& batch, std::int64_t row) {
+    if (!refills_) return false;
+    GenerateRequest& group = group_.request;
+    const std::int64_t full = group.places > 0 ? group.places : group_.size();
+    const std::int64_t padded =
+        std::max(group.batch.padded_length, batch.batch.padded_lengths[usize(row)]);
+    const std::int64_t tokens = scheduler_.options_.max_tokens;
+    if (group_.size() >= checked_mul(full, waves())) return false;
+    if (tokens > 0 && checked_mul(full, padded) > checked_mul(kFewestShare, tokens)) return false;
+    if (group.places == 0) joined_ = group_.places.front().batch != group_.places.back().batch;
+    const std::int64_t longest = std::max(*std::ranges::max_element(lengths_),
+                                          ssize(batch.batch.sentences[usize(row)].size()));
+    const std::int64_t room = tokens > 0 ? std::min(longest, (tokens + full - 1) / full) : longest;
+    const std::int64_t bytes = limit() > 0 ? limit() : joined_ ? kJoinedBytes : 0;
+    if (bytes > 0 &&
+        scheduler_.generator_.predict_memory(std::vector<std::int64_t>(usize(full), 2 * room),
+                                             padded, scheduler_.search_) > bytes) {
+      return false;
+    }
+    lengths_ = {longest};
+    group.places = full;
+    group.source_tokens = tokens;
+    return true;
+  }
+
+  // Whether it may be decoded at the same time.
   bool fits(const GenerateRequest& batch, std::int64_t row) {
     const std::int64_t padded =
         std::max(group_.request.batch.padded_length, batch.batch.padded_lengths[usize(row)]);
@@ -260,72 +228,106 @@ class Scheduler::Run {
     auto task = std::make_shared<Task>();
     task->group = std::exchange(group_, {});
     task->shared = std::exchange(shared_, {});
+    task->known.resize(usize(task->group.size()));
     lengths_.clear();
     running_.push_back(task);
     if (workers_ == nullptr) {
       execute(*task);
       return collect();
     }
+    ++given_;
     workers_->give(task);
     while (ssize(running_.size()) > scheduler_.options_.workers * kWaiting) collect();
   }
 
   void execute(Task& task) {
+    std::exception_ptr problem;
     try {
-      task.results = generate(task.group);
+      generate(task, task.group.request, task.all());
     } catch (const Error& error) {
-      task.error = error.code() == ErrorCode::kDevice
-                       ? std::make_exception_ptr(
-                             Error(error.code(), concat(error.what(), where(task.group))))
-                       : std::current_exception();
+      problem =
+          error.code() == ErrorCode::kDevice
+              ? std::make_exception_ptr(Error(error.code(), concat(error.what(), task.where())))
+              : std::current_exception();
     } catch (...) {
-      task.error = std::current_exception();
+      problem = std::current_exception();
     }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    task.error = problem;
+    task.done = true;
+    news_.notify_all();
   }
 
-  // An allocation that fails halves the group: the halves need half of the caches.
-  std::vector<SentenceResult> generate(const RequestGroup& group) {
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ++counters_.groups;
-    }
+  void report(Task& task, std::int64_t sentence, SentenceResult result) {
+    task.known[usize(sentence)] = true;
+    const std::lock_guard<std::mutex> lock(mutex_);
+    task.arrived.emplace_back(sentence, std::move(result));
+    news_.notify_all();
+  }
+
+  // An allocation that fails halves what is left: the halves need half of the caches.
+  void generate(Task& task, GenerateRequest& request, const std::vector<std::int64_t>& members) {
+    count(&ScheduleCounters::groups);
+    request.finished = [&](std::int64_t i, SentenceResult result) {
+      report(task, members[usize(i)], std::move(result));
+    };
     try {
-      return scheduler_.generator_.generate(group.request, scheduler_.search_);
+      auto results = scheduler_.generator_.generate(request, scheduler_.search_);
+      for (std::size_t i = 0; i < members.size(); ++i) {
+        if (!task.known[usize(members[i])]) report(task, members[i], std::move(results[i]));
+      }
+      return;
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::kOutOfMemory || group.size() == 1 ||
+      if (error.code() != ErrorCode::kOutOfMemory || members.size() == 1 ||
           !scheduler_.independent_) {
         throw;
       }
     }
-    {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      ++counters_.splits;
+    count(&ScheduleCounters::splits);
+    const std::vector<std::int64_t> left = task.left(members);
+    const auto middle = left.begin() + ssize(left.size()) / 2;
+    for (const std::vector<std::int64_t>& half :
+         {std::vector(left.begin(), middle), std::vector(middle, left.end())}) {
+      if (half.empty()) continue;
+      GenerateRequest part = part_of(task.group, half);
+      part.places = (request.places + 1) / 2;
+      generate(task, part, half);
     }
-    const std::int64_t middle = group.size() / 2;
-    std::vector<SentenceResult> results = generate(part_of(group, 0, middle));
-    for (SentenceResult& result : generate(part_of(group, middle, group.size()))) {
-      results.push_back(std::move(result));
-    }
-    return results;
+  }
+
+  void count(std::int64_t ScheduleCounters::*counter) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ++(counters_.*counter);
   }
 
   // Waits for the oldest group; delivers the batches that it completes.
   void collect() {
+    if (const std::exception_ptr error = take_front()) std::rethrow_exception(error);
+  }
+
+  // Takes the results of the oldest group as they come. A group that failed stays; returns why.
+  std::exception_ptr take_front() {
     const std::shared_ptr<Task> task = running_.front();
-    if (workers_ != nullptr) workers_->wait_for(*task);
-    if (task->error != nullptr) std::rethrow_exception(task->error);
-    running_.pop_front();
-    for (std::size_t i = 0; i < task->group.places.size(); ++i) {
-      const Place& place = task->group.places[i];
-      SharedResult* const shared = task->shared[i].get();
-      if (shared != nullptr) {
-        for (const Place& other : std::exchange(shared->waiting, {}))
-          settle(other, task->results[i]);
-        known_.keep(*shared, task->results[i]);
-      }
-      settle(place, std::move(task->results[i]));
+    for (bool done = false; !done;) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      news_.wait(lock, [&] { return task->done || !task->arrived.empty(); });
+      const auto arrived = std::exchange(task->arrived, {});
+      done = task->done;
+      lock.unlock();
+      for (const auto& [sentence, result] : arrived) settle(*task, sentence, result);
+      deliver_complete();
     }
-    deliver_complete();
+    if (task->error == nullptr) running_.pop_front();
+    return task->error;
+  }
+
+  void settle(const Task& task, std::int64_t sentence, const SentenceResult& result) {
+    SharedResult* const shared = task.shared[usize(sentence)].get();
+    if (shared != nullptr) {
+      for (const Place& other : std::exchange(shared->waiting, {})) settle(other, result);
+      known_.keep(*shared, result);
+    }
+    settle(task.group.places[usize(sentence)], result);
   }
 
   void settle(const Place& place, SentenceResult result) {
@@ -353,11 +355,15 @@ class Scheduler::Run {
   Scheduler& scheduler_;
   ScheduleCounters& counters_;
   const Deliver& deliver_;
-  std::mutex mutex_;                                   // guards counters_.groups and .splits
-  RequestGroup group_;                                 // that is being filled
+  std::mutex mutex_;              // guards what Task says, counters_.groups and .splits
+  std::condition_variable news_;  // of a task
+  RequestGroup group_;            // that is being filled
   std::vector<std::shared_ptr<SharedResult>> shared_;  // of its sentences
-  std::vector<std::int64_t> lengths_;                  // of its sources
-  std::map<std::int64_t, Pending> pending_;            // batches by number, in their order
+  std::vector<std::int64_t> lengths_;  // of its sources; the longest, where some wait
+  bool refills_ = false;               // it
+  std::int64_t given_ = 0;             // groups, to workers
+  bool joined_ = false;  // those of its sentences that begin at once are of several batches
+  std::map<std::int64_t, Pending> pending_;  // batches by number, in their order
   std::deque<std::shared_ptr<Task>> running_;
   double callback_seconds_ = 0.0;
   SharedResults known_;

@@ -7,6 +7,7 @@
 #include <elbeam/step_model.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <vector>
 
@@ -32,6 +33,11 @@ struct DecodeRequest {
   AllowedTokens allowed_tokens{};             // for kPrefixConstrained
   std::optional<std::int64_t> start_token{};  // eos
   bool attention = false;
+  // For a device, which then begins other sentences in the places of those that have ended: see
+  // GenerateRequest.
+  std::int64_t places = 0;
+  std::int64_t source_tokens = 0;
+  std::function<void(std::int64_t sentence, const std::vector<FinishedHypothesis>&)> finished{};
   RandomStream* random = nullptr;  // for kSampling; goes on from batch to batch
   bool (*cancelled)() =
       nullptr;  // polled once a step; true makes decode() throw Error(kInterrupted)

@@ -86,6 +86,7 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
   request.options.validate();
   DecodePlan plan;
   plan.sentences = ssize(request.batch->sentences.size());
+  plan.places = request.places > 0 ? std::min(request.places, plan.sentences) : plan.sentences;
   plan.vocab = model.vocab_size();
   ELBEAM_CHECK(plan.vocab <= std::numeric_limits<std::int32_t>::max(), ErrorCode::kLimit,
                "a vocabulary of ", plan.vocab, " symbols is too large");
@@ -131,10 +132,10 @@ DecodePlan make_plan(const StepModel& model, const DecodeRequest& request) {
   }
   ELBEAM_CHECK(plan.max_len <= limits::kMaxSequenceLength, ErrorCode::kLimit, "outputs of up to ",
                plan.max_len, " tokens are above the limit of ", limits::kMaxSequenceLength);
-  plan.max_rows = checked_mul(plan.sentences, plan.beam);
+  plan.max_rows = checked_mul(plan.places, plan.beam);
   const std::int64_t bytes =
       checked_mul(checked_mul(plan.max_rows, plan.vocab), std::int64_t{sizeof(float)});
-  ELBEAM_CHECK(bytes <= limits::kMaxLogProbBytes, ErrorCode::kLimit, plan.sentences,
+  ELBEAM_CHECK(bytes <= limits::kMaxLogProbBytes, ErrorCode::kLimit, plan.places,
                " sentences with a beam of ", plan.beam, " and ", plan.vocab, " symbols need ",
                bytes, " bytes for one step, the limit is ", limits::kMaxLogProbBytes);
   return plan;

@@ -11,11 +11,12 @@ namespace elbeam::search {
 // The sizes of one decode() call, checked.
 struct DecodePlan {
   std::int64_t sentences = 0;
+  std::int64_t places = 0;  // sentences at once
   std::int64_t beam = 0;
   std::int64_t max_len = 0;  // tokens of a hypothesis, eos excluded: the most of any sentence
   std::vector<std::int64_t> max_lens;  // [sentences] those of each
   std::int64_t vocab = 0;
-  std::int64_t max_rows = 0;      // sentences * beam
+  std::int64_t max_rows = 0;      // places * beam
   std::int64_t source_width = 0;  // of the longest sentence
   std::int64_t wanted = 0;        // finished hypotheses that end a sentence
   bool attention = false;         // the model is asked for its attention

@@ -15,10 +15,12 @@ using search::Candidate;
 
 constexpr float kImpossible = -std::numeric_limits<float>::infinity();
 constexpr int kStride = 16;
+constexpr int kFirst = 3;  // the step that the sentences began in
 
 // What the kernel is given: some sentences in the middle of their search.
 struct BeamCase {
-  int groups, beam, group_rows, parts, vocab, step, sentences;
+  int groups, beam, group_rows, parts, vocab, step, sentences, max_len;
+  bool fresh;  // in the sentences' first step only the first row of each counts
   NextTokenRules rules;
   std::vector<float> stats, values, scores;
   std::vector<std::int32_t> candidates, dead, sentence_of, counts, history, ancestors;
@@ -27,12 +29,14 @@ struct BeamCase {
   BeamCase(std::mt19937& random, int i)
       : groups(random_int(random, 1, 3)),
         beam(random_int(random, 1, i % 8 == 0 ? 40 : 6)),
-        group_rows(i % 5 == 0 ? 1 : beam),
+        group_rows(i % 10 == 0 ? 1 : beam),
         parts(random_int(random, 1, 3)),
         vocab(parts * 2 * beam + random_int(random, 8, 60)),
-        step(random_int(random, 0, 6)),
+        step(i % 5 == 0 ? 0 : random_int(random, 1, 6)),
         sentences(groups + 2),
-        rules{1, 2, 3, 0, step + random_int(random, 0, 2), i % 2 == 0 ? 0.0F : 0.75F, 1.0F} {
+        max_len(step + random_int(random, 0, 2)),
+        fresh(step == 0),
+        rules{1, 2, 3, 0, i % 2 == 0 ? 0.0F : 0.75F, 1.0F} {
     for (int r = 0; r < rows(); ++r) {
       scores.push_back(-0.25F * static_cast<float>(random_int(random, 0, 12)));
       add_lists(random, i);
@@ -86,7 +90,7 @@ struct BeamCase {
   // The best 2 * beam extensions of a group; equal ones in the order of row and token.
   std::vector<Candidate> best(int group) const {
     std::vector<Candidate> all;
-    for (int r = 0; r < group_rows; ++r) {
+    for (int r = 0; r < (fresh ? 1 : group_rows); ++r) {
       const int row = group * group_rows + r;
       double maximum = -INFINITY;
       for (int p = 0; p < parts; ++p)
@@ -118,7 +122,7 @@ struct BeamCase {
 struct DeviceBeam {
   explicit DeviceBeam(const BeamCase& c)
       : places(usize(c.groups * c.beam)),
-        state(std::vector<StepState>{{c.step, c.groups, c.rows(), c.group_rows}}),
+        state(std::vector<StepState>{{c.step + kFirst, c.groups, c.rows(), c.group_rows}}),
         stats(c.stats),
         values(c.values),
         scores(c.scores),
@@ -139,30 +143,26 @@ struct DeviceBeam {
         finished_score(usize(c.sentences * c.beam)),
         finished_tokens(usize(c.sentences * c.beam * kStride)),
         finished_scores(usize(c.sentences * c.beam * kStride)),
-        limits(std::vector<SentenceLimits>(usize(c.sentences), {2, 0, c.rules.max_len + 2})) {
+        limits(std::vector<SentenceLimits>(usize(c.sentences), {2, 0, c.max_len + 2, kFirst})) {
     args.state = state.data();
     args.history = {history.data(),
                     history_scores.data(),
                     c.rows(),
                     {ancestors.data(), ancestors.data()},
                     kStride};
-    args.history.ancestors[(c.step + 1) % 2] = nullptr;
+    args.history.ancestors[(c.step + kFirst + 1) % 2] = nullptr;
     args.stats = stats.data();
     args.values = values.data();
     args.candidates = candidates.data();
     args.scores = scores.data();
     args.dead = dead.data();
-    args.sentence_of = sentence_of.data();
     args.survivors = {live.data(),   sentences.data(), parents.data(),
                       tokens.data(), to_scores.data(), to_dead.data()};
     args.finished = {count.data(),           length.data(),          finished_score.data(),
                      finished_tokens.data(), finished_scores.data(), kStride};
     args.rules = c.rules;
-    if (c.step % 2 == 1) {  // the longest output of each sentence, in place of all sentences'
-      args.rules.max_len = 0;
-      args.rules.limits = limits.data();
-      args.rules.sentence_of = sentence_of.data();
-    }
+    args.rules.limits = limits.data();
+    args.rules.sentence_of = sentence_of.data();
     args.vocab = c.vocab;
     args.parts = c.parts;
     args.beam = c.beam;
@@ -235,7 +235,7 @@ void check_beam_step(const BeamCase& c) {
                       sentence * c.beam + finished, best[k].score);
       ++finished;
     }
-    const bool live = finished < c.beam && c.step < c.rules.max_len;
+    const bool live = finished < c.beam && c.step < c.max_len;
     EXPECT_EQ(found.live.data()[group], live ? 1 : 0);
     EXPECT_EQ(found.sentences.data()[group], sentence);
     if (live) verify_survivors(c, found, group, best, fates);

@@ -161,6 +161,7 @@ struct PagedCase {
   int prompt = 0;  // tokens at most that the group has read before
   int parts = 1;   // that the prompt's attention is split into
   int slice = 2;   // groups of a launch
+  int first = 0;   // the step that the sentences began in
 
   int rows() const { return groups * beam; }
   int dim() const { return el ? width : heads * width; }
@@ -315,7 +316,8 @@ template <typename T>
 PagedArgs<T> slice_of(PagedArgs<T> args, const PagedCase& c, int group) {
   const int first = group * c.beam;
   args.first_group = group;
-  args.cache.ancestors[c.step % 2] += first * c.stride();
+  args.cache.ancestors[(c.step + c.first) % 2] += first * c.stride();
+  args.cache.first_of_row += first;
   args.queries += first * args.query_rows * c.dim();
   args.out += first * args.query_rows * c.dim();
   if (args.parts_of_row != nullptr) {
@@ -338,11 +340,14 @@ void check_paged(const PagedCase& c, std::mt19937& random) {
   DeviceArray<T> queries(numbers.queries), out(numbers.queries.size());
   DeviceArray<CachePage<T>> device_table(table);
   DeviceArray<std::int32_t> ancestors(numbers.ancestors);
-  DeviceArray<StepState> state(std::vector<StepState>{{c.step, c.groups, c.rows(), c.beam}});
+  DeviceArray<std::int32_t> device_first(std::vector<std::int32_t>(usize(c.rows()), c.first));
+  DeviceArray<StepState> state(
+      std::vector<StepState>{{c.step + c.first, c.groups, c.rows(), c.beam}});
   PagedArgs<T> args;
   args.state = state.data();
   args.cache.pages = device_table.data();
-  args.cache.ancestors[c.step % 2] = ancestors.data();
+  args.cache.ancestors[(c.step + c.first) % 2] = ancestors.data();
+  args.cache.first_of_row = device_first.data();
   args.cache.ancestor_stride = c.stride();
   args.cache.slot_width = 2 * c.layer_width();
   args.cache.layer_offset = c.layer_width();
@@ -402,6 +407,7 @@ TEST(PagedAttentionKernel, AgreesWithDoublePrecision) {
     c.prompt = i % 4 == 3 ? random_int(random, 1, 40) : 0;
     c.parts = random_int(random, 1, 3);
     c.slice = random_int(random, 1, 2);
+    c.first = random_int(random, 0, 3);
     if (i % 3 == 0) {
       check_paged<Half>(c, random);
     } else {

@@ -34,14 +34,16 @@ struct SampleCase {
   int groups = 2;
   int beam = 2;
   bool first_step = false;
+  bool one_row = false;  // in the first step: else as many as the beam, of which the first counts
   int vocab = 40;
   int step = 3;
   int topk = -1;
   float topp = -1.0F;
   std::uint64_t seed = 1;
-  NextTokenRules rules{1, 2, 3, 0, 99, 0.0F, 1.0F};
+  int max_len = 99;
+  NextTokenRules rules{1, 2, 3, 0, 0.0F, 1.0F};
 
-  int group_rows() const { return first_step ? 1 : beam; }
+  int group_rows() const { return first_step && one_row ? 1 : beam; }
   int rows() const { return groups * group_rows(); }
 };
 
@@ -57,8 +59,11 @@ Draws draw(const SampleCase& c, const std::vector<T>& logits, const std::vector<
   std::vector<std::int32_t> sentence_of(usize(c.groups));
   std::iota(sentence_of.begin(), sentence_of.end(), 0);
   DeviceArray<T> dlogits(logits);
+  // Sentences that began in the run's third step, or begin now behind a prompt.
   DeviceArray<StepState> state(
-      std::vector<StepState>{{c.step, c.groups, c.rows(), c.group_rows()}});
+      std::vector<StepState>{{c.step + 3, c.groups, c.rows(), c.group_rows()}});
+  DeviceArray<SentenceLimits> limits(std::vector<SentenceLimits>(
+      usize(c.groups), {c.first_step ? c.step : 0, 0, c.max_len, c.first_step ? c.step + 3 : 3}));
   DeviceArray<std::int32_t> tokens(usize(c.groups * c.beam)), sentences(sentence_of),
       failed(std::vector<std::int32_t>(usize(c.rows()), 0)), dbanned(banned);
   DeviceArray<std::uint32_t> dids(ids);
@@ -72,7 +77,8 @@ Draws draw(const SampleCase& c, const std::vector<T>& logits, const std::vector<
   args.log_probs = log_probs.data();
   args.failed = failed.data();
   args.rules = c.rules;
-  args.sentence_of = sentences.data();
+  args.rules.limits = limits.data();
+  args.rules.sentence_of = sentences.data();
   args.ids = dids.data();
   args.seed = c.seed;
   args.vocab = c.vocab;
@@ -101,8 +107,14 @@ std::vector<search::Candidate> cpu_draws(const SampleCase& c, std::vector<float>
   search::Sampling sampling(request, plan);
   std::vector<std::int64_t> sentences(usize(c.groups));
   std::iota(sentences.begin(), sentences.end(), 0);
-  const std::vector<float> scores(usize(c.rows()), 0.0F);
-  sampling.begin_step({c.step, c.beam, c.vocab, c.group_rows(), sentences, log_probs, scores});
+  const int group_rows = c.first_step ? 1 : c.beam;
+  for (int g = 0; c.first_step && g < c.groups; ++g) {
+    std::copy_n(log_probs.begin() + g * c.group_rows() * c.vocab, c.vocab,
+                log_probs.begin() + g * c.vocab);
+  }
+  log_probs.resize(usize(c.groups * group_rows * c.vocab));
+  const std::vector<float> scores(usize(c.groups * group_rows), 0.0F);
+  sampling.begin_step({c.step, c.beam, c.vocab, group_rows, sentences, log_probs, scores});
   std::vector<search::Candidate> all;
   for (const std::int64_t sentence : sentences) {
     search::SentenceStep step;
@@ -129,7 +141,7 @@ std::vector<float> ruled(const SampleCase& c, const std::vector<T>& logits,
     for (int t = 0; t < c.vocab; ++t) total += std::exp(scaled(t));
     for (int t = 0; t < c.vocab; ++t) {
       const bool impossible = t == c.rules.pad || (t == c.rules.eos && c.step < c.rules.min_len) ||
-                              (t != c.rules.eos && c.step >= c.rules.max_len);
+                              (t != c.rules.eos && c.step >= c.max_len);
       const double penalty = t == c.rules.unk ? static_cast<double>(c.rules.unk_penalty) : 0.0;
       log_probs.push_back(impossible ? -INFINITY
                                      : static_cast<float>(scaled(t) - std::log(total) - penalty));
@@ -147,13 +159,14 @@ SampleCase random_case(std::mt19937& random, int i) {
   c.groups = random_int(random, 1, 3);
   c.beam = random_int(random, 1, 4);
   c.first_step = i % 3 == 0;
+  c.one_row = i % 2 == 0;
   c.vocab = random_int(random, 10, i % 10 == 0 ? 5000 : 300);
-  c.step = random_int(random, 0, 5);
+  c.step = random_int(random, c.first_step ? 0 : 1, 5);
   c.seed = static_cast<std::uint64_t>(random()) << 20;
   if (i % 4 == 1 || i % 4 == 3) c.topk = random_int(random, 1, c.vocab);
   if (i % 4 >= 2) c.topp = 0.1F * static_cast<float>(random_int(random, 1, 10));
   c.rules.min_len = random_int(random, 0, c.step + 1);
-  c.rules.max_len = c.step + (i % 9 == 0 && c.rules.min_len <= c.step ? 0 : 1);
+  c.max_len = c.step + (i % 9 == 0 && c.rules.min_len <= c.step ? 0 : 1);
   c.rules.unk_penalty = i % 5 == 0 ? 1.5F : 0.0F;
   c.rules.temperature = i % 2 == 0 ? 1.0F : 1.3F;
   return c;

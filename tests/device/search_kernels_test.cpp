@@ -24,7 +24,7 @@ struct VocabularyCase {
   bool equal_logits = false;  // ties are in the order of the tokens
   bool bans = false;
   NextTokenRules rules;
-  SentenceLimits limits{0, 0, 0};  // of all rows, with max_len above 0
+  SentenceLimits limits;  // of all rows
 };
 
 VocabularyCase random_case(std::mt19937& random, int i) {
@@ -40,13 +40,14 @@ VocabularyCase random_case(std::mt19937& random, int i) {
              2,
              3,
              random_int(random, 0, c.step + 1),
-             c.step + random_int(random, 0, 2),
              i % 4 < 2 ? 0.0F : 1.5F,
              i % 5 == 0 ? 1.0F : 1.3F};
+  c.limits.first_step = random_int(random, 0, 4);
+  c.limits.max_len = c.step + random_int(random, 0, 2);
   if (i % 4 == 3) {
     c.limits.prompt = random_int(random, 0, 3);
     const int length = c.limits.prompt + c.step;
-    c.limits.max_len = length + random_int(random, length > 0 ? 0 : 1, 2);
+    c.limits.max_len = length + random_int(random, 0, 2);
     c.limits.prefix_width = random_int(random, 0, length + 1);
     c.rules.min_len = random_int(random, 0, length + 1);
   }
@@ -55,13 +56,9 @@ VocabularyCase random_case(std::mt19937& random, int i) {
 
 bool may_follow(const VocabularyCase& c, int token) {
   if (token == c.rules.pad) return false;
-  if (c.limits.max_len > 0) {
-    const int length = c.limits.prompt + c.step;
-    if (token != c.rules.eos) return length < c.limits.max_len;
-    return length >= c.rules.min_len || length < c.limits.prefix_width;
-  }
-  if (c.step >= c.rules.max_len && token != c.rules.eos) return false;
-  return token != c.rules.eos || c.step >= c.rules.min_len;
+  const int length = c.limits.prompt + c.step;
+  if (token != c.rules.eos) return length < c.limits.max_len;
+  return length >= c.rules.min_len || length < c.limits.prefix_width;
 }
 
 // Tokens begin .. end - 1 that may follow, best first.
@@ -116,7 +113,8 @@ void check_vocabulary(const VocabularyCase& c, std::mt19937& random) {
     if (c.bans) token = random_int(random, 4, c.vocab - 1);
   }
   const std::size_t lists = usize(c.rows * c.parts);
-  DeviceArray<StepState> state(std::vector<StepState>{{c.step, c.rows, c.rows, 1}});
+  DeviceArray<StepState> state(
+      std::vector<StepState>{{c.step + c.limits.first_step, c.rows, c.rows, 1}});
   DeviceArray<T> device_logits(logits);
   DeviceArray<std::int32_t> device_banned(banned), tokens(lists * usize(2 * c.beam));
   DeviceArray<float> stats(2 * lists), values(lists * usize(2 * c.beam));
@@ -131,10 +129,8 @@ void check_vocabulary(const VocabularyCase& c, std::mt19937& random) {
   args.values = values.data();
   args.candidates = tokens.data();
   args.rules = c.rules;
-  if (c.limits.max_len > 0) {
-    args.rules.limits = limits.data();
-    args.rules.sentence_of = sentence_of.data();
-  }
+  args.rules.limits = limits.data();
+  args.rules.sentence_of = sentence_of.data();
   args.vocab = c.vocab;
   args.wanted = 2 * c.beam;
   under_test::set_schedule(random_int(random, 0, 5));
@@ -168,14 +164,15 @@ TEST(VocabularyKernel, NotANumber) {
   logits[0] = std::numeric_limits<float>::quiet_NaN();
   DeviceArray<StepState> state(std::vector<StepState>{{3, 1, 1, 1}});
   DeviceArray<float> device_logits(logits), stats(2), values(4);
-  DeviceArray<std::int32_t> tokens(4);
+  DeviceArray<std::int32_t> tokens(4), sentence_of(std::vector<std::int32_t>{0});
+  DeviceArray<SentenceLimits> limits(std::vector<SentenceLimits>{{0, 0, 10}});
   VocabularyArgs<float> args;
   args.state = state.data();
   args.logits = device_logits.data();
   args.stats = stats.data();
   args.values = values.data();
   args.candidates = tokens.data();
-  args.rules = {1, 2, 3, 1, 10, 0.0F, 1.0F};
+  args.rules = {1, 2, 3, 1, 0.0F, 1.0F, limits.data(), sentence_of.data()};
   args.vocab = 200;
   args.wanted = 4;
   under_test::kernels<float>().vocabulary[0](
@@ -209,7 +206,7 @@ TEST(NgramKernel, BansWhatWouldRepeat) {
       const int size = prompted ? random_int(random, 0, 5) : 0;
       for (int t = 0; t < size; ++t) prompts.push_back(random_int(random, 5, 7));
       offsets.push_back(offsets.back() + size);
-      limits.push_back({size, 0, 99});
+      limits.push_back({size, 0, 99, 4});
     }
     std::vector<std::int32_t> sentence_of(usize(rows));
     std::iota(sentence_of.rbegin(), sentence_of.rend(), 0);
@@ -220,7 +217,7 @@ TEST(NgramKernel, BansWhatWouldRepeat) {
     std::vector<std::int32_t> ancestors(usize(rows * kStride));
     for (auto& token : tokens) token = random_int(random, 5, 7);
     for (auto& slot : ancestors) slot = random_int(random, 0, rows - 1);
-    DeviceArray<StepState> state(std::vector<StepState>{{length - 1, rows, rows, 1}});
+    DeviceArray<StepState> state(std::vector<StepState>{{length - 1 + 4, rows, rows, 1}});
     DeviceArray<std::int32_t> device_tokens(tokens), table(ancestors),
         banned(usize(rows * kStride));
     NgramArgs args;
@@ -229,9 +226,9 @@ TEST(NgramKernel, BansWhatWouldRepeat) {
     args.banned = banned.data();
     args.banned_stride = kStride;
     args.size = n;
+    args.rules.limits = device_limits.data();
+    args.rules.sentence_of = device_sentences.data();
     if (prompted) {
-      args.rules.limits = device_limits.data();
-      args.rules.sentence_of = device_sentences.data();
       args.prompts = device_prompts.data();
       args.prompt_offsets = device_offsets.data();
     }

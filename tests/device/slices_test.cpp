@@ -40,7 +40,8 @@ struct SliceCase {
   int like;
   std::int64_t beam;
   std::int64_t prefix;
-  std::int64_t cache_kib;  // that makes two slices, or more
+  std::int64_t cache_kib;   // that makes two slices, or more
+  std::int64_t places = 0;  // fewer than sentences: these begin in different steps
 };
 
 class Slices : public testing::TestWithParam<SliceCase> {};
@@ -54,8 +55,8 @@ std::vector<std::vector<std::vector<std::int64_t>>> decode(const SliceCase& c, s
       archive::Checkpoint::open(std::string(test::kDataFolder) + "/toy/ckpt/tf.pt"), options,
       make_emulated_device(c.like, cache));
   SourceBatch batch;
-  constexpr std::int64_t kSentences = 11;
-  for (std::int64_t s = 0; s < kSentences; ++s) {
+  const std::int64_t sentences = c.places > 0 ? 24 : 11;
+  for (std::int64_t s = 0; s < sentences; ++s) {
     auto& sentence = batch.sentences.emplace_back();
     for (std::int64_t t = 0; t < 3 + s * 5 % 11; ++t) sentence.push_back(4 + (7 * t + s) % 9);
     sentence.push_back(2);
@@ -66,7 +67,13 @@ std::vector<std::vector<std::vector<std::int64_t>>> decode(const SliceCase& c, s
   request.options.beam = c.beam;
   request.options.max_len_a = 0.3;
   request.options.max_len_b = 4;
-  for (std::int64_t s = 0; c.prefix > 0 && s < kSentences; ++s)
+  if (c.places > 0) {
+    request.places = c.places;
+    request.options.max_len_a = 1.0;  // each sentence's own: they end at different steps
+    for (const auto& sentence : batch.sentences)
+      batch.padded_lengths.push_back(ssize(sentence.size()));
+  }
+  for (std::int64_t s = 0; c.prefix > 0 && s < sentences; ++s)
     request.prefix_tokens.emplace_back(usize(s % (c.prefix + 1)), 6);
   EXPECT_TRUE(model->decodes(request));
   std::vector<std::vector<std::vector<std::int64_t>>> tokens;
@@ -87,7 +94,8 @@ INSTANTIATE_TEST_SUITE_P(All, Slices,
                                          SliceCase{"tensor_cores", true, 80, 8, 0, 75},
                                          SliceCase{"sm_90", true, 90, 8, 0, 75},
                                          SliceCase{"prefixes", false, 80, 8, 3, 150},
-                                         SliceCase{"prefixes_sm_90", true, 90, 8, 3, 75}),
+                                         SliceCase{"prefixes_sm_90", true, 90, 8, 3, 75},
+                                         SliceCase{"refilled", false, 80, 8, 0, 270, 17}),
                          [](const testing::TestParamInfo<SliceCase>& c) {
                            return std::string(c.param.name);
                          });

@@ -111,10 +111,23 @@ void check_store(std::mt19937& random, int step) {
                                     DeviceArray<T>(usize(page_rows[1] * kPageSteps * slot_width))};
   DeviceArray<CachePage<T>> table(
       std::vector<CachePage<T>>{{pages[0].data(), page_rows[0]}, {pages[1].data(), page_rows[1]}});
-  DeviceArray<StepState> state(std::vector<StepState>{{step, rows, rows, 1}});
+  // Rows of sentences that began in different steps, at slots of their own.
+  constexpr int kStep = 40;
+  constexpr int kStride = 48;
+  std::vector<std::int32_t> slots(usize(rows)), first_of_row, ancestors(usize(rows * kStride), -1);
+  std::iota(slots.rbegin(), slots.rend(), 0);
+  for (int r = 0; r < rows; ++r) {
+    first_of_row.push_back(kStep - (r % 2 == 0 ? step : 31 - step));
+    ancestors[usize(r * kStride + kStep - first_of_row.back())] = slots[usize(r)];
+  }
+  DeviceArray<std::int32_t> dfirst(first_of_row), dancestors(ancestors);
+  DeviceArray<StepState> state(std::vector<StepState>{{kStep, rows, rows, 1}});
   StoreArgs<T> args;
   args.state = state.data();
   args.cache.pages = table.data();
+  args.cache.ancestors[kStep % 2] = dancestors.data();
+  args.cache.ancestor_stride = kStride;
+  args.cache.first_of_row = dfirst.data();
   args.cache.slot_width = slot_width;
   args.cache.layer_offset = width;
   args.x = dx.data();
@@ -126,12 +139,12 @@ void check_store(std::mt19937& random, int step) {
     const std::vector<T> found = pages[page].host();
     std::vector<T> wanted(found.size());
     std::memset(wanted.data(), 0xff, wanted.size() * sizeof(T));
-    if (page == step / kPageSteps) {
-      for (int r = 0; r < rows; ++r) {
-        const std::int64_t slot = step % kPageSteps * page_rows[usize(page)] + r;
-        std::copy_n(x.begin() + r * stride + first, width,
-                    wanted.begin() + slot * slot_width + width);
-      }
+    for (int r = 0; r < rows; ++r) {
+      const int own = kStep - first_of_row[usize(r)];
+      if (page != own / kPageSteps) continue;
+      const std::int64_t slot = own % kPageSteps * page_rows[usize(page)] + slots[usize(r)];
+      std::copy_n(x.begin() + r * stride + first, width,
+                  wanted.begin() + slot * slot_width + width);
     }
     EXPECT_EQ(std::memcmp(found.data(), wanted.data(), found.size() * sizeof(T)), 0)
         << "page " << page << " of step " << step;
@@ -152,10 +165,15 @@ TEST(AdvanceKernel, RowsContinueTheirParents) {
     const int rows = random_int(random, 1, 9);
     const int stride = 160;
     const int step = random_int(random, 0, i % 3 == 0 ? 150 : 40);
-    std::vector<std::int32_t> parents, before(usize((rows + 1) * stride));
-    for (int r = 0; r <= rows; ++r) parents.push_back(random_int(random, 0, rows - 1));
+    std::vector<std::int32_t> parents, first_of_row, slots, before(usize((rows + 1) * stride));
+    for (int r = 0; r <= rows; ++r) {
+      parents.push_back(random_int(random, 0, rows - 1));
+      first_of_row.push_back(random_int(random, 0, step));
+      slots.push_back(random_int(random, 100, 199));
+    }
     for (auto& slot : before) slot = random_int(random, 0, 99);
-    DeviceArray<std::int32_t> dparents(parents), from(before), to(before.size());
+    DeviceArray<std::int32_t> dparents(parents), from(before), to(before.size()),
+        dfirst(first_of_row), dslots(slots);
     DeviceArray<StepState> state(std::vector<StepState>{{step, rows, rows, 1}});
     AdvanceArgs args;
     args.state = state.data();
@@ -163,134 +181,268 @@ TEST(AdvanceKernel, RowsContinueTheirParents) {
     args.ancestors[step % 2] = to.data();
     args.ancestors[(step + 1) % 2] = from.data();
     args.ancestor_stride = stride;
+    args.first_of_row = dfirst.data();
+    args.slot_of_row = dslots.data();
     under_test::set_schedule(i % 6);
     under_test::search_kernels().advance(args, {rows + 1, 1, 1, 64, 0});
     under_test::set_schedule(0);
     std::vector<std::int32_t> wanted(before.size(), -1);
     for (int r = 0; r < rows; ++r) {
-      std::copy_n(before.begin() + parents[usize(r)] * stride, step, wanted.begin() + r * stride);
-      wanted[usize(r * stride + step)] = r;
+      const int own = step - first_of_row[usize(r)];
+      std::copy_n(before.begin() + parents[usize(r)] * stride, own, wanted.begin() + r * stride);
+      wanted[usize(r * stride + own)] = slots[usize(r)];
     }
     EXPECT_EQ(to.host(), wanted) << "step " << step;
     EXPECT_EQ(from.host(), before);
   }
 }
 
-// Survivors of `groups` sentences, some of which have finished.
-struct CompactCase {
+// What the next step's rows are to be, and a place for what a kernel makes of them: -1 is what it
+// has to leave alone.
+struct Rows {
+  static constexpr int kSteps = 12;
+  std::vector<std::int32_t> tokens, parents, dead, position, first, slot, parts, self_parts,
+      history, sentence_of;
+  std::vector<float> scores, history_scores;
+  std::vector<RowRange> rows_of;
+
+  Rows(int groups, int beam, int places)
+      : tokens(usize(groups * beam), -1),
+        parents(tokens),
+        dead(tokens),
+        position(tokens),
+        first(tokens),
+        slot(tokens),
+        parts(tokens),
+        self_parts(tokens),
+        history(usize(places * beam * kSteps), -1),
+        sentence_of(usize(groups), -1),
+        scores(tokens.size(), -1.0F),
+        history_scores(history.size(), -1.0F),
+        rows_of(usize(places), {-1, -1}) {}
+
+  // Row `row` is place b of the sentence's beam in the run's step `step`.
+  void set(std::size_t row, int sentence, int b, const SentenceLimits& limits, int step) {
+    const int beam = static_cast<int>(history.size()) / kSteps / static_cast<int>(rows_of.size());
+    position[row] = limits.prompt - limits.first_step;
+    first[row] = limits.first_step;
+    slot[row] = sentence * beam + b;
+    const int own = step - limits.first_step;
+    const std::size_t entry = usize(own) * rows_of.size() * usize(beam) + usize(slot[row]);
+    history[entry] = tokens[row];
+    history_scores[entry] = scores[row];
+  }
+};
+
+struct DeviceRows {
+  DeviceRows(const Rows& rows, const std::vector<std::int32_t>& parts_of,
+             const std::vector<SentenceLimits>& limits_of, int beam)
+      : tokens(rows.tokens),
+        parents(rows.parents),
+        dead(rows.dead),
+        position(rows.position),
+        first(rows.first),
+        slot(rows.slot),
+        parts(rows.parts),
+        self_parts(rows.self_parts),
+        history(rows.history),
+        sentence_of(rows.sentence_of),
+        parts_of_place(parts_of),
+        scores(rows.scores),
+        history_scores(rows.history_scores),
+        rows_of(rows.rows_of),
+        limits(limits_of) {
+    args.tokens = tokens.data();
+    args.parents = parents.data();
+    args.scores = scores.data();
+    args.dead = dead.data();
+    args.sentence_of = sentence_of.data();
+    args.rows_of = rows_of.data();
+    args.position_of_row = position.data();
+    args.first_of_row = first.data();
+    args.slot_of_row = slot.data();
+    args.parts_of_row = parts.data();
+    args.parts_of = parts_of_place.data();
+    args.limits = limits.data();
+    args.history.tokens = history.data();
+    args.history.scores = history_scores.data();
+    args.history.slots = ssize(rows.rows_of.size()) * beam;
+    args.beam = beam;
+  }
+  void read_prompts() {
+    args.self_parts_of_row = self_parts.data();
+    args.self_parts_of = parts_of_place.data();
+  }
+  void expect(const Rows& wanted) const {
+    EXPECT_EQ(tokens.host(), wanted.tokens);
+    EXPECT_EQ(parents.host(), wanted.parents);
+    EXPECT_EQ(dead.host(), wanted.dead);
+    EXPECT_EQ(position.host(), wanted.position);
+    EXPECT_EQ(first.host(), wanted.first);
+    EXPECT_EQ(slot.host(), wanted.slot);
+    EXPECT_EQ(parts.host(), wanted.parts);
+    EXPECT_EQ(self_parts.host(), wanted.self_parts);
+    EXPECT_EQ(history.host(), wanted.history);
+    EXPECT_EQ(sentence_of.host(), wanted.sentence_of);
+    EXPECT_EQ(scores.host(), wanted.scores);
+    EXPECT_EQ(history_scores.host(), wanted.history_scores);
+    const auto found = rows_of.host();
+    for (std::size_t s = 0; s < found.size(); ++s) {
+      EXPECT_EQ(found[s].first, wanted.rows_of[s].first) << "place " << s;
+      EXPECT_EQ(found[s].count, wanted.rows_of[s].count) << "place " << s;
+    }
+  }
+
+  DeviceArray<std::int32_t> tokens, parents, dead, position, first, slot, parts, self_parts,
+      history, sentence_of, parts_of_place;
+  DeviceArray<float> scores, history_scores;
+  DeviceArray<RowRange> rows_of;
+  DeviceArray<SentenceLimits> limits;
+  NextRows args;
+};
+
+// `groups` sentences in some of the places, which began in different steps.
+struct GroupsCase {
   int groups;
   int beam;
-  int sentences;
-  std::vector<std::int32_t> live, sentence_of, parents, tokens, dead, parts_of, prompts;
-  std::vector<float> scores;
+  int places;
+  int step;
+  std::vector<std::int32_t> sentence_of, parts_of;
+  std::vector<SentenceLimits> limits;
 
-  CompactCase(std::mt19937& random, int i)
-      : groups(random_int(random, 1, i % 3 == 0 ? 100 : 12)),
+  GroupsCase(std::mt19937& random, int most_groups)
+      : groups(random_int(random, 1, most_groups)),
         beam(random_int(random, 1, 5)),
-        sentences(groups + random_int(random, 0, 3)) {
-    std::vector<std::int32_t> all(usize(sentences));
+        places(groups + random_int(random, 0, 3)),
+        step(random_int(random, 0, 9)) {
+    std::vector<std::int32_t> all(usize(places));
     std::iota(all.begin(), all.end(), 0);
     std::shuffle(all.begin(), all.end(), random);
     sentence_of.assign(all.begin(), all.begin() + groups);
-    for (int s = 0; s < sentences; ++s) {
+    for (int s = 0; s < places; ++s) {
       parts_of.push_back(random_int(random, 1, 9));
-      prompts.push_back(random_int(random, 0, 30));
-    }
-    for (int g = 0; g < groups; ++g) live.push_back(random_int(random, 0, 3) == 0 ? 0 : 1);
-    for (int r = 0; r < groups * beam; ++r) {
-      parents.push_back(random_int(random, 0, groups * beam - 1));
-      tokens.push_back(random_int(random, 4, 500));
-      dead.push_back(random_int(random, 0, 1));
-      scores.push_back(static_cast<float>(random_int(random, -99, 0)));
+      limits.push_back({random_int(random, 0, 30), 0, 99, random_int(random, 0, step)});
     }
   }
 };
 
-void check_compact(const CompactCase& c, int step) {
-  const std::size_t rows = c.tokens.size();
-  DeviceArray<StepState> state(std::vector<StepState>{{step, c.groups, c.groups * c.beam, c.beam}});
-  DeviceArray<std::int32_t> live(c.live), sentences(c.sentence_of), parents(c.parents),
-      tokens(c.tokens), dead(c.dead), parts_of(c.parts_of);
-  DeviceArray<float> scores(c.scores);
-  DeviceArray<std::int32_t> history(rows * 8), to_tokens(rows), to_parents(rows), to_dead(rows),
-      sentence_of(c.sentence_of.size()), parts_of_row(rows), self_parts_of_row(rows),
-      prompt_of_row(rows), places(c.sentence_of.size()), prompts(c.prompts);
-  DeviceArray<float> history_scores(rows * 8), to_scores(rows);
-  DeviceArray<RowRange> rows_of(usize(c.sentences));
-  CompactArgs args;
-  args.state = state.data();
-  args.survivors = {live.data(),   sentences.data(), parents.data(),
-                    tokens.data(), scores.data(),    dead.data()};
-  args.history.tokens = history.data();
-  args.history.scores = history_scores.data();
-  args.history.rows = ssize(rows);
-  args.tokens = to_tokens.data();
-  args.parents = to_parents.data();
-  args.scores = to_scores.data();
-  args.dead = to_dead.data();
-  args.sentence_of = sentence_of.data();
-  args.rows_of = rows_of.data();
-  args.parts_of_row = parts_of_row.data();
-  args.parts_of = parts_of.data();
-  const bool prompted = step % 2 == 0;
-  if (prompted) {
-    args.self_parts_of_row = self_parts_of_row.data();
-    args.self_parts_of = parts_of.data();
-    args.prompt_of_row = prompt_of_row.data();
-    args.prompt_of = prompts.data();
+void check_compact(std::mt19937& random, int i) {
+  const GroupsCase c(random, i % 3 == 0 ? 100 : 12);
+  std::vector<std::int32_t> live, parents, tokens, dead;
+  std::vector<float> scores;
+  for (int g = 0; g < c.groups; ++g) live.push_back(random_int(random, 0, 3) == 0 ? 0 : 1);
+  for (int r = 0; r < c.groups * c.beam; ++r) {
+    parents.push_back(random_int(random, 0, c.groups * c.beam - 1));
+    tokens.push_back(random_int(random, 4, 500));
+    dead.push_back(random_int(random, 0, 1));
+    scores.push_back(static_cast<float>(random_int(random, -99, 0)));
   }
-  args.places = places.data();
-  args.beam = c.beam;
-  under_test::search_kernels().compact(args, {1, 1, 1, 256, 4});
-  // A value of -1 is what the kernel has to leave alone.
-  std::vector<std::int32_t> w_tokens(rows, -1), w_parents(rows, -1), w_dead(rows, -1),
-      w_parts(rows, -1), w_self_parts(rows, -1), w_prompts(rows, -1), w_history(rows * 8, -1),
-      w_sentences(c.sentence_of.size(), -1);
+  const bool prompted = i % 2 == 0;
+  Rows wanted(c.groups, c.beam, c.places);
+  DeviceRows found(wanted, c.parts_of, c.limits, c.beam);
+  if (prompted) found.read_prompts();
+  DeviceArray<StepState> state(
+      std::vector<StepState>{{c.step, c.groups, c.groups * c.beam, c.beam}});
+  DeviceArray<std::int32_t> dlive(live), sentences(c.sentence_of), dparents(parents),
+      dtokens(tokens), ddead(dead), scratch(usize(c.groups));
+  DeviceArray<float> dscores(scores);
+  under_test::search_kernels().compact({state.data(),
+                                        {dlive.data(), sentences.data(), dparents.data(),
+                                         dtokens.data(), dscores.data(), ddead.data()},
+                                        found.args,
+                                        scratch.data()},
+                                       {1, 1, 1, 256, 4});
   int place = 0;
-  const auto found_rows_of = rows_of.host();
   for (int g = 0; g < c.groups; ++g) {
     const int sentence = c.sentence_of[usize(g)];
-    const RowRange& range = found_rows_of[usize(sentence)];
-    EXPECT_EQ(range.count, c.live[usize(g)] != 0 ? c.beam : 0);
-    if (c.live[usize(g)] == 0) continue;
-    EXPECT_EQ(range.first, place * c.beam);
-    w_sentences[usize(place)] = sentence;
+    const bool goes_on = live[usize(g)] != 0;
+    wanted.rows_of[usize(sentence)] = goes_on ? RowRange{place * c.beam, c.beam} : RowRange{0, 0};
+    if (!goes_on) continue;
+    wanted.sentence_of[usize(place)] = sentence;
     for (int b = 0; b < c.beam; ++b) {
       const std::size_t from = usize(g * c.beam + b);
       const std::size_t to = usize(place * c.beam + b);
-      w_tokens[to] = w_history[usize(step + 1) * rows + to] = c.tokens[from];
-      w_parents[to] = c.parents[from];
-      w_dead[to] = c.dead[from];
-      w_parts[to] = c.parts_of[usize(sentence)];
-      if (prompted) {
-        w_self_parts[to] = c.parts_of[usize(sentence)];
-        w_prompts[to] = c.prompts[usize(sentence)];
-      }
-      EXPECT_EQ(to_scores.data()[to], c.scores[from]);
-      EXPECT_EQ(history_scores.data()[usize(step + 1) * rows + to], c.scores[from]);
+      wanted.tokens[to] = tokens[from];
+      wanted.parents[to] = parents[from];
+      wanted.dead[to] = dead[from];
+      wanted.scores[to] = scores[from];
+      wanted.parts[to] = c.parts_of[usize(sentence)];
+      if (prompted) wanted.self_parts[to] = c.parts_of[usize(sentence)];
+      wanted.set(to, sentence, b, c.limits[usize(sentence)], c.step + 1);
     }
     ++place;
   }
-  EXPECT_EQ(to_tokens.host(), w_tokens);
-  EXPECT_EQ(to_parents.host(), w_parents);
-  EXPECT_EQ(to_dead.host(), w_dead);
-  EXPECT_EQ(parts_of_row.host(), w_parts);
-  EXPECT_EQ(self_parts_of_row.host(), w_self_parts);
-  EXPECT_EQ(prompt_of_row.host(), w_prompts);
-  EXPECT_EQ(history.host(), w_history);
-  EXPECT_EQ(sentence_of.host(), w_sentences);
+  found.expect(wanted);
   const StepState next = state.host()[0];
-  EXPECT_EQ(next.step, step + 1);
+  EXPECT_EQ(next.step, c.step + 1);
   EXPECT_EQ(next.groups, place);
   EXPECT_EQ(next.rows, place * c.beam);
   EXPECT_EQ(next.group_rows, c.beam);
+}
+
+// The last groups are new ones: what lies before them stays as it is.
+void check_admit(std::mt19937& random, int i) {
+  GroupsCase c(random, i % 3 == 0 ? 100 : 12);
+  const int running = random_int(random, 0, c.groups - 1);
+  const int group_rows = running == 0 && i % 2 == 0 ? 1 : c.beam;
+  std::vector<std::int32_t> admitted(c.sentence_of.begin() + running, c.sentence_of.end());
+  std::vector<std::int32_t> first_tokens, counts(usize(c.places), 7);
+  std::vector<float> start_scores;
+  for (int s = 0; s < c.places; ++s) {
+    first_tokens.push_back(random_int(random, 4, 500));
+    start_scores.push_back(static_cast<float>(random_int(random, -99, 0)));
+  }
+  for (const std::int32_t sentence : admitted) c.limits[usize(sentence)].first_step = c.step;
+  Rows wanted(c.groups, c.beam, c.places);
+  DeviceRows found(wanted, c.parts_of, c.limits, c.beam);
+  if (i % 4 == 0) found.read_prompts();
+  DeviceArray<StepState> state(
+      std::vector<StepState>{{c.step, running, running * group_rows, group_rows}});
+  DeviceArray<std::int32_t> dadmitted(admitted), dtokens(first_tokens), dcounts(counts);
+  DeviceArray<float> dscores(start_scores);
+  under_test::search_kernels().admit(
+      {state.data(), found.args, dadmitted.data(), c.groups - running, dtokens.data(),
+       dscores.data(), dcounts.data()},
+      {1, 1, 1, 256, 0});
+  for (int g = running; g < c.groups; ++g) {
+    const int sentence = c.sentence_of[usize(g)];
+    wanted.rows_of[usize(sentence)] = {g * group_rows, group_rows};
+    wanted.sentence_of[usize(g)] = sentence;
+    counts[usize(sentence)] = 0;
+    for (int b = 0; b < c.beam; ++b) wanted.dead[usize(g * c.beam + b)] = 0;
+    for (int b = 0; b < group_rows; ++b) {
+      const std::size_t row = usize(g * group_rows + b);
+      wanted.tokens[row] = first_tokens[usize(sentence)];
+      wanted.parents[row] = static_cast<int>(row);
+      wanted.scores[row] = start_scores[usize(sentence)];
+      wanted.parts[row] = c.parts_of[usize(sentence)];
+      if (i % 4 == 0) wanted.self_parts[row] = c.parts_of[usize(sentence)];
+      wanted.set(row, sentence, b, c.limits[usize(sentence)], c.step);
+    }
+  }
+  found.expect(wanted);
+  EXPECT_EQ(dcounts.host(), counts);
+  const StepState next = state.host()[0];
+  EXPECT_EQ(next.step, c.step);
+  EXPECT_EQ(next.groups, c.groups);
+  EXPECT_EQ(next.rows, c.groups * group_rows);
+  EXPECT_EQ(next.group_rows, group_rows);
 }
 
 TEST(CompactKernel, MovesLiveSentencesTogether) {
   std::mt19937 random(34);
   for (int i = 0; i < 80 && !HasFailure(); ++i) {
     under_test::set_schedule(i % 6);
-    check_compact(CompactCase(random, i), random_int(random, 0, 6));
+    check_compact(random, i);
+    under_test::set_schedule(0);
+  }
+}
+
+TEST(AdmitKernel, PutsSentencesBehindThoseThatRun) {
+  std::mt19937 random(37);
+  for (int i = 0; i < 80 && !HasFailure(); ++i) {
+    under_test::set_schedule(i % 6);
+    check_admit(random, i);
     under_test::set_schedule(0);
   }
 }

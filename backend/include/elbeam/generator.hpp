@@ -16,6 +16,7 @@
 #include <elbeam/step_model.hpp>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -58,6 +59,13 @@ struct GenerateRequest {
   // hypotheses start from it, too, unless start_token is set.
   std::optional<std::int64_t> end_token;
   bool attention = false;  // fill Hypothesis::attention
+  // Where Generator::refills() says so: how many sentences are decoded at once, the others wait for
+  // their places (0: all are decoded at once), with how many source tokens (0: as many as places
+  // with the longest source have); and who is told of each sentence as soon as it has ended, on the
+  // thread of generate().
+  std::int64_t places = 0;
+  std::int64_t source_tokens = 0;
+  std::function<void(std::int64_t sentence, SentenceResult)> finished;
   // Where kSampling draws from; its state goes on from batch to batch. Not to be shared by threads.
   RandomStream* random = nullptr;
 };
@@ -135,6 +143,10 @@ class Generator {
   // One fairseq batch: results[i] belongs to batch.sentences[i]. Throws Error.
   std::vector<SentenceResult> generate(const GenerateRequest& request,
                                        const SearchOptions& options) const;
+
+  // Whether generate() begins other sentences in the places of those that have ended: a device
+  // does, for beam search and for samples drawn by counters, without prefixes.
+  bool refills(const GenerateRequest& request, const SearchOptions& options) const;
 
   // Most bytes that generate() may hold for a batch with sources of these lengths while it decodes:
   // caches of attention, for outputs of the greatest length, and the log-probabilities of one step.

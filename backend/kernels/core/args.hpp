@@ -32,7 +32,8 @@ ELBEAM_PORTABLE int staged_stride(int lanes, int elements, int width, int elemen
   return lanes == 4 && stride * element_size % 128 == 0 ? stride + 64 / element_size : stride;
 }
 
-// How far a decode has come. It lives in device memory, so that a captured step can be replayed.
+// How far a run has come; sentences may have begun in any of its steps. It lives in device memory,
+// so that a captured step can be replayed.
 struct StepState {
   std::int32_t step;        // the step that runs, from 0
   std::int32_t groups;      // sentences that are alive
@@ -40,8 +41,8 @@ struct StepState {
   std::int32_t group_rows;  // rows of each group in this step
 };
 
-// x = LayerNorm(scale * tokens[token] + positions[position]). position_of is [rows], or nullptr.
-// With a state the row stands so many positions behind its step, or at the step.
+// x = LayerNorm(scale * tokens[token] + positions[position]). position_of is [rows], or nullptr;
+// with a state the step is added to it.
 template <typename T>
 struct EmbedArgs {
   const std::int32_t* tokens = nullptr;  // [rows]
@@ -155,15 +156,16 @@ struct CachePage {
 template <typename T>
 struct PagedCache {
   const CachePage<T>* pages = nullptr;
-  // [rows, ancestor_stride] the slot of each step; those of even steps and those of odd ones, since
-  // a step reads the one before.
+  // [rows, ancestor_stride] the slot of each step of the row's sentence, its own last; those of
+  // even steps and those of odd ones, since a step reads the one before.
   const std::int32_t* ancestors[2] = {nullptr, nullptr};
   std::int64_t ancestor_stride = 0;
-  std::int64_t slot_width = 0;    // numbers of a slot, all layers
-  std::int64_t layer_offset = 0;  // of this layer in a slot
+  const std::int32_t* first_of_row = nullptr;  // [rows] step that the row's sentence began in
+  std::int64_t slot_width = 0;                 // numbers of a slot, all layers
+  std::int64_t layer_offset = 0;               // of this layer in a slot
 };
 
-// Writes columns [first_column, first_column + width) of x into the step's slots.
+// Writes columns [first_column, first_column + width) of x into the rows' own slots.
 template <typename T>
 struct StoreArgs {
   const StepState* state = nullptr;
@@ -177,8 +179,8 @@ struct StoreArgs {
 // Attention of each row to its own history: EL (query_rows = heads, width = d, values = keys) or
 // multi-head (block_z is the head). Rows of a group that share an ancestor read its slot once.
 // block_x is (group * chunks + chunk) * row_blocks + row block, as in ContiguousArgs; in a slice of
-// the rows groups count from first_group, and queries, out, ancestors and parts begin with its
-// rows.
+// the rows groups count from first_group, and queries, out, ancestors, first steps and parts begin
+// with its rows.
 template <typename T>
 struct PagedArgs {
   const StepState* state = nullptr;
@@ -215,12 +217,15 @@ struct LogProbArgs {
   const std::int32_t* targets = nullptr;  // [rows] or nullptr
 };
 
-// The next step's rows: row r continues row parents[r] of the step before.
+// The next step's rows: row r continues row parents[r] of the step before, and has a slot of its
+// own; nothing is continued in a sentence's first step.
 struct AdvanceArgs {
   const StepState* state = nullptr;  // of the next step
   const std::int32_t* parents = nullptr;
   std::int32_t* ancestors[2] = {nullptr, nullptr};
   std::int64_t ancestor_stride = 0;
+  const std::int32_t* first_of_row = nullptr;
+  const std::int32_t* slot_of_row = nullptr;
 };
 
 }  // namespace elbeam::kernels

@@ -313,8 +313,12 @@ struct HistoryAttention {
     const Tile now = tile(args);
     const int tile_steps = args.tile_slots / histories.count;
     const int history = warp_index() % histories.count;
-    for (int step = 0; step <= state.step; step += tile_steps) {
-      const int left = state.step + 1 - step;
+    // Loaded for each tile: there is no register for it.
+    const auto last_step = [&] {
+      return args.state->step - args.cache.first_of_row[group * args.state->group_rows];
+    };
+    for (int step = 0; step <= last_step(); step += tile_steps) {
+      const int left = last_step() + 1 - step;
       const int steps = left < tile_steps ? left : tile_steps;
       block_barrier();  // the tile before is no longer read
       if (warp_index() == 0) list_slots(args, histories, step, steps, now);
@@ -368,7 +372,10 @@ struct StoreSlots {
     const int row = block_x();
     if (row >= state.rows) return;
     const T* from = args.x + row * args.x_stride + args.first_column;
-    T* to = slot_of(args.cache, state.step, row);
+    const int step = state.step - args.cache.first_of_row[row];
+    const std::int32_t* own =
+        args.cache.ancestors[state.step % 2] + row * args.cache.ancestor_stride;
+    T* to = slot_of(args.cache, step, own[step]);
     for (int c = thread_index(); c < args.width; c += thread_count()) to[c] = from[c];
   }
 };

@@ -5,6 +5,7 @@
 
 namespace elbeam::kernels {
 
+// The slot of a step of the row's sentence.
 ELBEAM_DEVICE std::int32_t ancestor(const History& history, const StepState& state,
                                     std::int64_t row, int step) {
   return history.ancestors[state.step % 2][row * history.ancestor_stride + step];
@@ -26,12 +27,12 @@ struct BanRepeatedNgrams {
     const Place place = place_of(args.rules, state, group);
     const int length = place.length + 1;
     for (int t = thread_index(); t < length; t += thread_count()) {
-      const int step = t - place.prompt;
+      const int step = t - place.prompt();
       tokens[t] =
           step < 0
               ? args.prompts[args.prompt_offsets[args.rules.sentence_of[group]] + t]
               : args.history
-                    .tokens[step * args.history.rows + ancestor(args.history, state, row, step)];
+                    .tokens[step * args.history.slots + ancestor(args.history, state, row, step)];
     }
     block_barrier();
     // With n = 1 the start token may come again: it is the end of the sentence.
@@ -55,27 +56,33 @@ struct BeamStep {
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
-    const int group = block_x();
-    if (group >= state.groups) return;
+    if (block_x() >= state.groups) return;
+    const Group group = group_of(args, state, block_x());
     const Scratch scratch = scratch_of(args.beam);
     if (args.drawn_tokens != nullptr) {
-      take_drawn(args, state, group, scratch);
+      take_drawn(args, group, scratch);
     } else {
-      take_best(args, state, group, scratch);
+      take_best(args, group, scratch);
     }
-    const int sentence = args.sentence_of[group];
-    const int before = args.finished.count[sentence];
+    const int before = args.finished.count[group.sentence];
     warp_barrier();  // every lane has put its candidates and has read the count
-    if (lane_index() == 0) decide(args, state, group, sentence, before, scratch);
+    if (lane_index() == 0) decide(args, group, before, scratch);
     warp_barrier();
-    const int now = args.finished.count[sentence];
+    const int now = args.finished.count[group.sentence];
     for (int k = before; k < now; ++k) {
-      copy_history(args, state, group * state.group_rows + scratch.ended[k - before],
-                   sentence * args.beam + k);
+      copy_history(args, state, group.first_row + scratch.ended[k - before],
+                   group.sentence * args.beam + k, group.place.steps);
     }
   }
 
  private:
+  struct Group {
+    int number;
+    std::int64_t first_row;
+    int rows;  // that count
+    int sentence;
+    Place place;
+  };
   struct Scratch {
     float* maxima;      // [beam] of the rows' log-sum-exp
     float* logarithms;  // [beam]
@@ -86,30 +93,35 @@ struct BeamStep {
     int* dead;          // [beam]
   };
 
+  static ELBEAM_DEVICE Group group_of(const Args& args, const StepState& state, int number) {
+    const Place place = place_of(args.rules, state, number);
+    return {number, static_cast<std::int64_t>(number) * state.group_rows,
+            place.steps == 0 ? 1 : state.group_rows, args.rules.sentence_of[number], place};
+  }
+
   // One candidate for each place of the beam.
-  static ELBEAM_DEVICE void take_drawn(const Args& args, const StepState& state, int group,
+  static ELBEAM_DEVICE void take_drawn(const Args& args, const Group& group,
                                        const Scratch& scratch) {
     for (int b = lane_index(); b < 2 * args.beam; b += kWarp) {
-      const int r = b < state.group_rows ? b : 0;
-      const int place = group * args.beam + b;
+      const int r = b < group.rows ? b : 0;
+      const int place = group.number * args.beam + b;
       scratch.keys[b] = b < args.beam ? r * args.vocab + args.drawn_tokens[place] : kNoToken;
-      scratch.scores[b] =
-          b < args.beam ? args.scores[group * state.group_rows + r] + args.drawn_log_probs[place]
-                        : negative_infinity();
+      scratch.scores[b] = b < args.beam
+                              ? args.scores[group.first_row + r] + args.drawn_log_probs[place]
+                              : negative_infinity();
     }
   }
 
-  static ELBEAM_DEVICE void take_best(const Args& args, const StepState& state, int group,
+  static ELBEAM_DEVICE void take_best(const Args& args, const Group& group,
                                       const Scratch& scratch) {
-    normalisers(args, state, group, scratch);
+    normalisers(args, group, scratch);
     warp_barrier();
     TopList<kPlaces> list;
     list.clear(2 * args.beam);
-    const int entries = state.group_rows * args.parts * 2 * args.beam;
+    const int entries = group.rows * args.parts * 2 * args.beam;
     for (int first = 0; first < entries; first += kWarp) {
       const int i = first + lane_index();
-      list.offer(i < entries ? candidate(args, state, group, i, scratch)
-                             : TopList<kPlaces>::nothing());
+      list.offer(i < entries ? candidate(args, group, i, scratch) : TopList<kPlaces>::nothing());
     }
     list.for_each([&](int place, std::uint64_t entry) {
       scratch.scores[place] = entry_value(entry);
@@ -124,14 +136,13 @@ struct BeamStep {
             keys + 2 * beam, keys + 3 * beam, keys + 4 * beam};
   }
 
-  static ELBEAM_DEVICE void normalisers(const Args& args, const StepState& state, int group,
+  static ELBEAM_DEVICE void normalisers(const Args& args, const Group& group,
                                         const Scratch& scratch) {
-    for (int r = lane_index(); r < state.group_rows; r += kWarp) {
-      const std::int64_t row = static_cast<std::int64_t>(group) * state.group_rows + r;
+    for (int r = lane_index(); r < group.rows; r += kWarp) {
       LogSum sum;
       sum.clear();
       for (int p = 0; p < args.parts; ++p) {
-        const std::int64_t place = 2 * (row * args.parts + p);
+        const std::int64_t place = 2 * ((group.first_row + r) * args.parts + p);
         sum.add(args.stats[place], args.stats[place + 1]);
       }
       scratch.maxima[r] = sum.maximum;
@@ -139,11 +150,11 @@ struct BeamStep {
     }
   }
 
-  static ELBEAM_DEVICE std::uint64_t candidate(const Args& args, const StepState& state, int group,
-                                               int i, const Scratch& scratch) {
+  static ELBEAM_DEVICE std::uint64_t candidate(const Args& args, const Group& group, int i,
+                                               const Scratch& scratch) {
     const int per_row = args.parts * 2 * args.beam;
     const int r = i / per_row;
-    const std::int64_t row = static_cast<std::int64_t>(group) * state.group_rows + r;
+    const std::int64_t row = group.first_row + r;
     const std::int64_t place = row * per_row + i % per_row;
     const int token = args.candidates[place];
     if (token == kNoToken) return TopList<kPlaces>::nothing();
@@ -154,8 +165,8 @@ struct BeamStep {
   }
 
   // search/beam_step.cpp decide_fates() and choose_survivors(), by one lane.
-  static ELBEAM_DEVICE void decide(const Args& args, const StepState& state, int group,
-                                   int sentence, int finished, const Scratch& scratch) {
+  static ELBEAM_DEVICE void decide(const Args& args, const Group& group, int finished,
+                                   const Scratch& scratch) {
     const int before = finished;
     int continuing = 0;
     for (int i = 0; i < 2 * args.beam; ++i) {
@@ -164,7 +175,7 @@ struct BeamStep {
       const bool in_beam = i < args.beam;
       const bool ends =
           key % args.vocab == args.rules.eos && scratch.scores[i] != negative_infinity();
-      const bool dropped = in_beam && args.dead[group * args.beam + i] != 0;
+      const bool dropped = in_beam && args.dead[group.number * args.beam + i] != 0;
       if (!dropped && !ends) {
         if (continuing < args.beam) {
           scratch.chosen[continuing] = i;
@@ -172,23 +183,23 @@ struct BeamStep {
           ++continuing;
         }
       } else if (!dropped && in_beam && finished < args.beam) {
-        const int place = sentence * args.beam + finished;
+        const int place = group.sentence * args.beam + finished;
         scratch.ended[finished - before] = key / args.vocab;
         args.finished.score[place] = scratch.scores[i];
-        args.finished.length[place] = state.step + 1;
+        args.finished.length[place] = group.place.steps + 1;
         ++finished;
       }
     }
-    args.finished.count[sentence] = finished;
-    const bool live = finished < args.beam && place_of(args.rules, state, group).may_go_on;
-    args.survivors.live[group] = live ? 1 : 0;
-    args.survivors.sentences[group] = sentence;
-    if (live) fill_places(args, state, group, continuing, scratch);
+    args.finished.count[group.sentence] = finished;
+    const bool live = finished < args.beam && group.place.may_go_on;
+    args.survivors.live[group.number] = live ? 1 : 0;
+    args.survivors.sentences[group.number] = group.sentence;
+    if (live) fill_places(args, group, continuing, scratch);
   }
 
   // Where fewer than `beam` candidates continue, the first that do not fill the places, as dead.
-  static ELBEAM_DEVICE void fill_places(const Args& args, const StepState& state, int group,
-                                        int continuing, const Scratch& scratch) {
+  static ELBEAM_DEVICE void fill_places(const Args& args, const Group& group, int continuing,
+                                        const Scratch& scratch) {
     const int alive = continuing;
     for (int i = 0, next = 0; continuing < args.beam && i < 2 * args.beam; ++i) {
       if (next < alive && scratch.chosen[next] == i) {
@@ -201,8 +212,8 @@ struct BeamStep {
     }
     for (int b = 0; b < args.beam; ++b) {
       const int key = scratch.keys[scratch.chosen[b]];
-      const int place = group * args.beam + b;
-      args.survivors.parents[place] = group * state.group_rows + key / args.vocab;
+      const int place = group.number * args.beam + b;
+      args.survivors.parents[place] = static_cast<int>(group.first_row) + key / args.vocab;
       args.survivors.tokens[place] = key % args.vocab;
       args.survivors.scores[place] = scratch.scores[scratch.chosen[b]];
       args.survivors.dead[place] = scratch.dead[b];
@@ -211,21 +222,44 @@ struct BeamStep {
 
   // All lanes: the tokens of a hypothesis that ends, and their cumulative scores.
   static ELBEAM_DEVICE void copy_history(const Args& args, const StepState& state, std::int64_t row,
-                                         std::int64_t place) {
+                                         std::int64_t place, int steps) {
     std::int32_t* tokens = args.finished.tokens + place * args.finished.width;
     float* scores = args.finished.scores + place * args.finished.width;
-    for (int t = lane_index(); t < state.step; t += kWarp) {
+    for (int t = lane_index(); t < steps; t += kWarp) {
       const std::int64_t from =
-          (t + 1) * args.history.rows + ancestor(args.history, state, row, t + 1);
+          (t + 1) * args.history.slots + ancestor(args.history, state, row, t + 1);
       tokens[t] = args.history.tokens[from];
       scores[t] = args.history.scores[from];
     }
     if (lane_index() == 0) {
-      tokens[state.step] = args.rules.eos;
-      scores[state.step] = args.finished.score[place];
+      tokens[steps] = args.rules.eos;
+      scores[steps] = args.finished.score[place];
     }
   }
 };
+
+// A row of the next step: place b of the beam of a sentence.
+struct BeamRow {
+  int b;
+  int row;
+  int sentence;
+  int step;  // the next one
+};
+
+// What follows for a row from its sentence.
+ELBEAM_DEVICE void set_row(const NextRows& rows, const BeamRow& place) {
+  const SentenceLimits limits = rows.limits[place.sentence];
+  const int slot = place.sentence * rows.beam + place.b;
+  rows.position_of_row[place.row] = limits.prompt - limits.first_step;
+  rows.first_of_row[place.row] = limits.first_step;
+  rows.slot_of_row[place.row] = slot;
+  rows.parts_of_row[place.row] = rows.parts_of[place.sentence];
+  if (rows.self_parts_of_row != nullptr)
+    rows.self_parts_of_row[place.row] = rows.self_parts_of[place.sentence];
+  const std::int64_t entry = (place.step - limits.first_step) * rows.history.slots + slot;
+  rows.history.tokens[entry] = rows.tokens[place.row];
+  rows.history.scores[entry] = rows.scores[place.row];
+}
 
 struct Compact {
   using Args = CompactArgs;
@@ -235,6 +269,7 @@ struct Compact {
 
   static ELBEAM_DEVICE void run(const Args& args) {
     const StepState state = *args.state;
+    const int beam = args.rows.beam;
     auto* live = reinterpret_cast<int*>(shared_memory());
     if (warp_index() == 0) {
       int places = 0;
@@ -251,39 +286,67 @@ struct Compact {
       if (lane_index() == 0) *live = places;
     }
     block_barrier();
-    for (int i = thread_index(); i < state.groups * args.beam; i += thread_count())
-      move_row(args, state, i / args.beam, i % args.beam);
+    for (int i = thread_index(); i < state.groups * beam; i += thread_count())
+      move_row(args, state, i / beam, i % beam);
     for (int group = thread_index(); group < state.groups; group += thread_count())
       move_sentence(args, group);
     // Every thread has read the state: there was a barrier.
-    if (thread_index() == 0) *args.state = {state.step + 1, *live, *live * args.beam, args.beam};
+    if (thread_index() == 0) *args.state = {state.step + 1, *live, *live * beam, beam};
   }
 
  private:
   static ELBEAM_DEVICE void move_row(const Args& args, const StepState& state, int group, int b) {
+    const NextRows& rows = args.rows;
     const int place = args.places[group];
     if (place < 0) return;
-    const int from = group * args.beam + b;
-    const int to = place * args.beam + b;
-    args.tokens[to] = args.survivors.tokens[from];
-    args.parents[to] = args.survivors.parents[from];
-    args.scores[to] = args.survivors.scores[from];
-    args.dead[to] = args.survivors.dead[from];
-    const std::int64_t entry = (state.step + 1) * args.history.rows + to;
-    args.history.tokens[entry] = args.survivors.tokens[from];
-    args.history.scores[entry] = args.survivors.scores[from];
-    const int sentence = args.survivors.sentences[group];
-    args.parts_of_row[to] = args.parts_of[sentence];
-    if (args.prompt_of == nullptr) return;
-    args.self_parts_of_row[to] = args.self_parts_of[sentence];
-    args.prompt_of_row[to] = args.prompt_of[sentence];
+    const int from = group * rows.beam + b;
+    const int to = place * rows.beam + b;
+    rows.tokens[to] = args.survivors.tokens[from];
+    rows.parents[to] = args.survivors.parents[from];
+    rows.scores[to] = args.survivors.scores[from];
+    rows.dead[to] = args.survivors.dead[from];
+    set_row(rows, {b, to, args.survivors.sentences[group], state.step + 1});
   }
 
   static ELBEAM_DEVICE void move_sentence(const Args& args, int group) {
     const int sentence = args.survivors.sentences[group];
     const int place = args.places[group];
-    if (place >= 0) args.sentence_of[place] = sentence;
-    args.rows_of[sentence] = place >= 0 ? RowRange{place * args.beam, args.beam} : RowRange{0, 0};
+    const int beam = args.rows.beam;
+    if (place >= 0) args.rows.sentence_of[place] = sentence;
+    args.rows.rows_of[sentence] = place >= 0 ? RowRange{place * beam, beam} : RowRange{0, 0};
+  }
+};
+
+struct Admit {
+  using Args = AdmitArgs;
+  static constexpr const char* kName = "admit";
+  static constexpr int kMaxThreads = 256;
+  static constexpr int kMinBlocks = 4;
+
+  static ELBEAM_DEVICE void run(const Args& args) {
+    const StepState state = *args.state;
+    const NextRows& rows = args.rows;
+    block_barrier();  // every thread has read the state
+    for (int i = thread_index(); i < args.count * state.group_rows; i += thread_count()) {
+      const int sentence = args.admitted[i / state.group_rows];
+      const int row = state.rows + i;
+      rows.tokens[row] = args.first_tokens[sentence];
+      rows.parents[row] = row;
+      rows.scores[row] = args.start_scores[sentence];
+      set_row(rows, {i % state.group_rows, row, sentence, state.step});
+    }
+    for (int i = thread_index(); i < args.count * rows.beam; i += thread_count())
+      rows.dead[state.groups * rows.beam + i] = 0;
+    for (int i = thread_index(); i < args.count; i += thread_count()) {
+      const int sentence = args.admitted[i];
+      rows.sentence_of[state.groups + i] = sentence;
+      rows.rows_of[sentence] = {state.rows + i * state.group_rows, state.group_rows};
+      args.finished_count[sentence] = 0;
+    }
+    if (thread_index() == 0) {
+      *args.state = {state.step, state.groups + args.count,
+                     state.rows + args.count * state.group_rows, state.group_rows};
+    }
   }
 };
 
@@ -297,11 +360,12 @@ struct Advance {
     const StepState state = *args.state;
     const int row = block_x();
     if (row >= state.rows) return;
+    const int steps = state.step - args.first_of_row[row];
     const std::int32_t* from =
         args.ancestors[(state.step + 1) % 2] + args.parents[row] * args.ancestor_stride;
     std::int32_t* to = args.ancestors[state.step % 2] + row * args.ancestor_stride;
-    for (int t = thread_index(); t < state.step; t += thread_count()) to[t] = from[t];
-    if (thread_index() == 0) to[state.step] = row;
+    for (int t = thread_index(); t < steps; t += thread_count()) to[t] = from[t];
+    if (thread_index() == 0) to[steps] = args.slot_of_row[row];
   }
 };
 

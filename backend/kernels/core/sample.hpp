@@ -23,18 +23,19 @@ struct Sample {
     const int row = block_x();
     if (row >= state.rows) return;
     const int group = row / state.group_rows;
+    const Place place = place_of(args.rules, state, group);
+    // All hypotheses of a sentence are drawn from one row in its first step.
+    const bool all = place.steps == 0;
+    if (all && row % state.group_rows != 0) return;
     T* logits = args.logits + static_cast<std::int64_t>(row) * args.vocab;
     auto* scratch = reinterpret_cast<float*>(shared_memory());
-    const Row it{args, logits, place_of(args.rules, state, group),
-                 normaliser(args, logits, scratch)};
+    const Row it{args, logits, place, normaliser(args, logits, scratch)};
     mask_banned(args, row, it.place.length, logits);
     const std::uint64_t least = least_entry(it, scratch);
-    // All hypotheses of a sentence are drawn from its one row in the first step.
-    const bool all = state.group_rows < args.beam;
     const int first = all ? 0 : row % state.group_rows;
     const int count = all ? args.beam : 1;
-    const PhiloxWords counter{
-        {0, static_cast<std::uint32_t>(it.place.length), 0, args.ids[args.sentence_of[group]]}};
+    const PhiloxWords counter{{0, static_cast<std::uint32_t>(it.place.length), 0,
+                               args.ids[args.rules.sentence_of[group]]}};
     bool failed = false;
     for (int b = first; b < first + count; ++b) {
       const int token = draw(it, least, counter, b, scratch);

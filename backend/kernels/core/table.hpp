@@ -90,6 +90,7 @@ SearchKernels make_search_kernels() {
   table.beam_step = {Start<BeamStep<kListPlaces[0]>>::launch,
                      Start<BeamStep<kListPlaces[1]>>::launch};
   table.compact = Start<Compact>::launch;
+  table.admit = Start<Admit>::launch;
   table.advance = Start<Advance>::launch;
   return table;
 }

@@ -32,16 +32,16 @@ struct LogSum {
 // Where the hypotheses of a group stand, and what may follow.
 struct Place {
   int length;  // tokens behind the start token
-  int prompt;  // of these, before the first step
+  int steps;   // of the sentence, before this one
   bool may_end;
   bool may_go_on;  // with a token that does not end it
+  ELBEAM_DEVICE int prompt() const { return length - steps; }
 };
 ELBEAM_DEVICE Place place_of(const NextTokenRules& rules, const StepState& state, int group) {
-  if (rules.limits == nullptr)
-    return {state.step, 0, state.step >= rules.min_len, state.step < rules.max_len};
   const SentenceLimits limits = rules.limits[rules.sentence_of[group]];
-  const int length = limits.prompt + state.step;
-  return {length, limits.prompt, length >= rules.min_len || length < limits.prefix_width,
+  const int steps = state.step - limits.first_step;
+  const int length = limits.prompt + steps;
+  return {length, steps, length >= rules.min_len || length < limits.prefix_width,
           length < limits.max_len};
 }
 

@@ -13,6 +13,7 @@ struct LoopCase {
   std::int64_t ngram;
   std::int64_t steps;
   std::vector<std::int64_t> prefixes;  // lengths of what the hypotheses are forced to begin with
+  std::int64_t waiting = 0;            // sentences that begin in the places of the first three
 };
 
 class DeviceLoop : public testing::TestWithParam<LoopCase> {};
@@ -32,27 +33,37 @@ TEST_P(DeviceLoop, HasNoRaces) {
   Tracer::instance().guard_bytes = 0;  // arrays of a device have none
   search::DecodeRequest request;
   request.options.no_repeat_ngram_size = GetParam().ngram;
+  const std::int64_t sentences = shape.sentences + GetParam().waiting;
+  std::vector<std::int64_t> lengths{11, 40, 3};
   SourceBatch batch;
-  batch.sentences.resize(usize(shape.sentences));
+  for (std::int64_t s = 0; s < sentences; ++s) {
+    if (s >= ssize(lengths.size())) lengths.push_back(2 + 7 * s % 17);
+    batch.sentences.emplace_back(usize(lengths[usize(s)]), 5);
+  }
   request.batch = &batch;
   for (const std::int64_t length : GetParam().prefixes) {
     auto& prefix = request.prefix_tokens.emplace_back();
     for (std::int64_t t = 0; t < length; ++t) prefix.push_back(5 + (7 * t + length) % 50);
   }
   search::DecodePlan plan;
-  plan.sentences = shape.sentences;
+  plan.sentences = sentences;
+  plan.places = shape.sentences;
   plan.beam = shape.beam;
   plan.max_len = shape.steps - 1;
-  plan.max_lens.assign(usize(shape.sentences), plan.max_len);
+  for (std::int64_t s = 0; s < sentences; ++s)
+    plan.max_lens.push_back(plan.max_len - (plan.places < sentences ? 3 * s % 7 : 0));
   plan.vocab = shape.vocab;
   plan.max_rows = shape.rows();
   for (const int schedule : {0, 3}) {
-    DecodeRun<Half> run = model.run(shape, {11, 40, 3});
+    DecodeRun<Half> run = model.run(shape, {11, 40, 3}, GetParam().waiting > 0 ? 2 : 1);
+    const auto encode = [&](std::span<const SourceAt> next) { model.put(run.sources(), next); };
     SearchStart start = *plan_start(request, plan);
     kernels::emulated::set_schedule(schedule);
     ASSERT_TRUE(start.take(run.read(start.prompts, 1.0F), request));
-    const auto result = DeviceSearch<Half>(model.device, run, request, plan, start).decode();
+    const auto result =
+        DeviceSearch<Half>(model.device, run, {request, plan, start, encode}).decode();
     kernels::emulated::set_schedule(0);
+    EXPECT_EQ(ssize(result.sentences.size()), sentences);
     for (const auto& sentence : result.sentences) EXPECT_FALSE(sentence.empty());
   }
 }
@@ -62,6 +73,8 @@ INSTANTIATE_TEST_SUITE_P(All, DeviceLoop,
                                          LoopCase{"beam_4_el", Kind::kEl, 4, 2, 20, {}},
                                          LoopCase{"beam_5_mha", Kind::kMha, 5, 3, 18, {}},
                                          LoopCase{"beam_20_mha", Kind::kMha, 20, 0, 5, {}},
+                                         LoopCase{"refilled_el", Kind::kEl, 4, 2, 14, {}, 4},
+                                         LoopCase{"refilled_mha", Kind::kMha, 2, 0, 20, {}, 5},
                                          LoopCase{"prompts_el", Kind::kEl, 4, 2, 24, {5, 0, 9}},
                                          LoopCase{"prompts_mha", Kind::kMha, 3, 2, 22, {18, 1, 0}}),
                          [](const testing::TestParamInfo<LoopCase>& loop) {

@@ -73,10 +73,8 @@ class MeteredDevice : public Device {
     device_->copy(to, from, bytes);
   }
   void clear(void* memory, std::int64_t bytes) override { device_->clear(memory, bytes); }
-  std::int64_t post(const void* from, std::int64_t bytes) override {
-    return device_->post(from, bytes);
-  }
-  const void* poll(std::int64_t ticket) override { return device_->poll(ticket); }
+  std::int64_t post(std::span<const Piece> pieces) override { return device_->post(pieces); }
+  const std::byte* poll(std::int64_t ticket) override { return device_->poll(ticket); }
   std::unique_ptr<Graph> capture(const std::function<void()>& work) override {
     return device_->capture(work);
   }
@@ -173,20 +171,35 @@ struct MeteredModel {
     output = maker.linear(shape.vocab, shape.dim);
     device.purpose = "activations";
   }
-  // Sentences of `lengths` tokens.
-  DecodeRun<Half> run(const StepShape& shape, const std::vector<std::int64_t>& lengths) {
-    EncoderOut<Half> encoder_out;
-    encoder_out.offsets.push_back(0);
-    for (const std::int64_t length : lengths)
-      encoder_out.offsets.push_back(encoder_out.offsets.back() + length);
-    encoder_out.dim = shape.dim;
-    device.purpose = "hidden states";
-    encoder_out.hidden = WeightsMaker(device).numbers(encoder_out.tokens() * shape.dim);
-    device.purpose = "activations";
+  // Sentences of `lengths` tokens, with room for so many times these.
+  DecodeRun<Half> run(const StepShape& shape, const std::vector<std::int64_t>& lengths,
+                      std::int64_t room = 1) {
+    SourceShape source{shape.sentences, 0, 0, shape.beam, shape.cross_kind, shape.dim};
+    std::vector<SourceAt> sentences;
+    std::vector<PlacedSentence> placed;
+    for (const std::int64_t length : lengths) {
+      sentences.push_back({ssize(sentences.size()), source.tokens, length});
+      placed.push_back({sentences.back(), sentences.back().sentence});
+      source.tokens += length;
+      source.longest = std::max(source.longest, length);
+    }
+    source.tokens *= room;
+    Sources<Half> sources(Layers<Half>(device, stack), source);
+    Tracer::instance().traffic.name_array(
+        sources.hidden(), source.tokens * shape.dim * StepShape::kBytes, "hidden states");
+    put(sources, sentences);
+    sources.place(placed);
     return DecodeRun<Half>(
         Layers<Half>(device, stack), output,
         {shape.sentences, shape.beam, shape.steps, shape.self_kind, shape.cross_kind, 0, 0},
-        std::move(encoder_out));
+        std::move(sources));
+  }
+  // Random states in place of an encoder's.
+  void put(Sources<Half>& sources, std::span<const SourceAt> sentences) {
+    std::int64_t tokens = 0;
+    for (const SourceAt& each : sentences) tokens += each.tokens;
+    const Buffer<Half> states = WeightsMaker(device).numbers(tokens * sources.dim());
+    sources.put(sentences, states.data());
   }
 
   MeteredDevice device;
@@ -202,7 +215,7 @@ class MeteredStep {
         model_(shape),
         run_(model_.run(shape, std::vector<std::int64_t>(usize(shape.sentences), shape.source))) {
     model_.device.purpose = "self cache";
-    for (std::int64_t t = 0; t < shape.steps; ++t) run_.open_step(t, shape.rows());
+    for (std::int64_t t = 0; t < shape.steps; ++t) run_.open_step(t);
     set_state();
   }
 
