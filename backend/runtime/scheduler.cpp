@@ -118,9 +118,9 @@ class Scheduler::Run {
     while (!running_.empty()) collect();
   }
 
-  // Results of groups before one that failed are not lost.
+  // Results of groups before one that failed are not lost, unless it is their delivery that failed.
   void deliver_what_succeeds() {
-    while (!running_.empty() && take_front() == nullptr) {
+    while (delivers_ && !running_.empty() && take_front() == nullptr) {
     }
   }
 
@@ -346,9 +346,12 @@ class Scheduler::Run {
   void deliver_complete() {
     while (!pending_.empty() && pending_.begin()->second.missing == 0) {
       const Clock::time_point start = Clock::now();
-      deliver_(std::move(pending_.begin()->second.results));
-      callback_seconds_ += seconds_since(start);
+      std::vector<SentenceResult> results = std::move(pending_.begin()->second.results);
       pending_.erase(pending_.begin());
+      delivers_ = false;  // if it throws, it is not called again
+      deliver_(std::move(results));
+      delivers_ = true;
+      callback_seconds_ += seconds_since(start);
     }
   }
 
@@ -365,6 +368,7 @@ class Scheduler::Run {
   bool joined_ = false;  // those of its sentences that begin at once are of several batches
   std::map<std::int64_t, Pending> pending_;  // batches by number, in their order
   std::deque<std::shared_ptr<Task>> running_;
+  bool delivers_ = true;
   double callback_seconds_ = 0.0;
   SharedResults known_;
   std::unique_ptr<Workers> workers_;  // last: its threads use what is above

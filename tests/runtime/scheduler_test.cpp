@@ -381,5 +381,36 @@ TEST(Scheduler, ResultsBeforeAnErrorAreDelivered) {
   }
 }
 
+// A full disk, say: what cannot be written is not offered again, and neither is what comes after
+// it.
+TEST(Scheduler, ADeliveryThatFailsIsTheLast) {
+  const Generator generator(std::make_shared<LimitedModel>(1000), {});
+  const SearchOptions search = lengths_that_depend_on_padding();
+  for (const std::int64_t size : {1, 30}) {  // batches of one group, a group each
+    for (const int workers : {1, 2}) {
+      const auto requests = batches(4, size);
+      ScheduleOptions options;
+      options.workers = workers;
+      options.background = true;
+      Scheduler scheduler(generator, search, options);
+      std::size_t next = 0;
+      std::vector<std::size_t> offered;
+      const auto run = [&] {
+        scheduler.run(
+            [&]() -> std::optional<GenerateRequest> {
+              if (next == requests.size()) return std::nullopt;
+              return requests[next++];
+            },
+            [&](const std::vector<SentenceResult>& results) {
+              offered.push_back(results.size());
+              if (offered.size() == 2) fail(ErrorCode::kIo, "no space left");
+            });
+      };
+      EXPECT_EQ(code_of(run), ErrorCode::kIo);
+      EXPECT_EQ(offered, std::vector<std::size_t>(2, usize(size)));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace elbeam::runtime

@@ -19,7 +19,7 @@ BOTH = f"{CROSS}:{PAGED}"
 ROWS = "Norm*:Embed*:LogProb*:Activate*"
 VOCABULARY = "Vocabulary*"
 WARPGROUP = "Warpgroup*"
-SEARCH = "BeamStep*:Compact*:Advance*:Ngram*"
+SEARCH = "BeamStep*:Compact*:Advance*:Ngram*:Admit*"
 
 _CROSS = [
     ("no barrier between a tile's copies and its use",
