@@ -105,7 +105,7 @@ Block take(std::int64_t bytes) noexcept {
 }
 
 void give(const Block& block) noexcept {
-  if (block.bytes > kLargestKept || !store.keep(block)) munmap(block.data, usize(block.bytes));
+  if (!store.keep(block)) munmap(block.data, usize(block.bytes));
 }
 
 std::int64_t kept_bytes() noexcept { return store.bytes(); }

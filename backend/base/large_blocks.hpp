@@ -3,8 +3,8 @@
 // A group of sentences takes arrays of some MiB and gives them back when it is done; the next one
 // takes as many of about the same size. From the heap they would come and go with a page fault for
 // every 4 KiB (6 % of the time of a small model), or stay among the results that live on, where
-// they cannot be used again. So blocks of up to kLargestKept bytes are kept for the next taker,
-// kKeptBytes of them in all. Thread-safe.
+// they cannot be used again. So blocks are kept for the next taker, kKeptBytes of them in
+// all. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,6 @@
 namespace elbeam::large_blocks {
 
 inline constexpr std::int64_t kSmallest = std::int64_t{1} << 20;
-inline constexpr std::int64_t kLargestKept = std::int64_t{16} << 20;
 inline constexpr std::int64_t kKeptBytes = std::int64_t{16} << 20;
 // Blocks of this size and more lie at a multiple of it, and in pages of this size where the system
 // has them: with small ones a page fault for every 4 KiB of hundreds of MiB of weights took as long

@@ -77,7 +77,7 @@ json options_key(const TransformerOptions& options) {
           {"panel_width", options.dtype == DType::kFp64 ? kernels::kernels<double>().panel_width
                                                         : kernels::kernels<float>().panel_width},
           {"dtype", dtype_name(options.dtype)},
-          {"bfloat16_pairs", multiplies_pairs()},
+          {"bfloat16_pairs", options.dtype == DType::kBf16 && multiplies_pairs()},
           {"attention", attention_name(options.attention)},
           {"half", options.half},
           {"language_pair", options.language_pair},

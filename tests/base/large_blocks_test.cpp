@@ -16,14 +16,13 @@ namespace {
 using large_blocks::Block;
 using large_blocks::kHugePage;
 using large_blocks::kKeptBytes;
-using large_blocks::kLargestKept;
 using large_blocks::kSmallest;
 
 // What other tests left is taken, and comes back at the end.
 class LargeBlocks : public testing::Test {
  protected:
   void SetUp() override {
-    for (std::int64_t bytes = kSmallest; bytes <= kLargestKept; bytes += kSmallest) {
+    for (std::int64_t bytes = kSmallest; bytes <= kKeptBytes; bytes += kSmallest) {
       while (true) {
         const std::int64_t before = large_blocks::kept_bytes();
         const Block block = large_blocks::take(bytes);
@@ -44,7 +43,7 @@ class LargeBlocks : public testing::Test {
 
 TEST_F(LargeBlocks, AreWritableAndAligned) {
   for (const std::int64_t bytes :
-       {kSmallest, kSmallest + 1, kHugePage - 1, kHugePage, 3 * kHugePage + 5, kLargestKept + 1}) {
+       {kSmallest, kSmallest + 1, kHugePage - 1, kHugePage, 3 * kHugePage + 5, kKeptBytes + 1}) {
     const Block block = large_blocks::take(bytes);
     ASSERT_NE(block.data, nullptr);
     EXPECT_GE(block.bytes, bytes);
@@ -80,7 +79,7 @@ TEST_F(LargeBlocks, NoMoreThanItsShareIsKept) {
 }
 
 TEST_F(LargeBlocks, TheLargestGoBackToTheSystem) {
-  large_blocks::give(large_blocks::take(kLargestKept + 1));
+  large_blocks::give(large_blocks::take(kKeptBytes + 1));
   EXPECT_EQ(large_blocks::kept_bytes(), 0);
 }
 

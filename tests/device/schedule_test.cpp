@@ -88,6 +88,14 @@ void expect_same(const Results& wanted, const Results& found) {
   }
 }
 
+// All batches, as they were one by one.
+void expect_all(Scheduler& scheduler, const Results& wanted) {
+  Results found;
+  schedule(scheduler, found);
+  ASSERT_EQ(found.size(), kBatches);
+  expect_same(wanted, found);
+}
+
 // Most rows of a step, on average, since the statistics were these.
 double rows_of_a_step(const Generator& generator, const Statistics& before) {
   const Statistics now = generator.statistics();
@@ -105,10 +113,7 @@ TEST(RefilledSchedule, BatchesGiveTheirResultsInFewerSteps) {
     options.background = workers == 2;
     const Statistics before = frail.generator->statistics();
     Scheduler scheduler(*frail.generator, search_options(), options);
-    Results found;
-    schedule(scheduler, found);
-    ASSERT_EQ(found.size(), kBatches);
-    expect_same(wanted, found);
+    expect_all(scheduler, wanted);
     EXPECT_LE(scheduler.counters().groups, 2);
     EXPECT_LT(frail.generator->statistics().steps - before.steps, alone.steps);
     EXPECT_LE(rows_of_a_step(*frail.generator, before), 4.0 * 2.0);
@@ -125,10 +130,7 @@ TEST(RefilledSchedule, PlacesStayBelowTheLimit) {
         std::vector<std::int64_t>(usize(places), 9), 9, search_options());
     const Statistics before = frail.generator->statistics();
     Scheduler scheduler(*frail.generator, search_options(), options);
-    Results found;
-    schedule(scheduler, found);
-    ASSERT_EQ(found.size(), kBatches);
-    expect_same(wanted, found);
+    expect_all(scheduler, wanted);
     EXPECT_LE(scheduler.counters().groups, 2);
     EXPECT_LE(rows_of_a_step(*frail.generator, before), static_cast<double>(2 * places));
   }

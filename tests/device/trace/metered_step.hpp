@@ -5,6 +5,7 @@
 #include "device/decode_run.hpp"
 #include "device/device_array.hpp"
 #include "device/emulated_device.hpp"
+#include "device/forwarding_device.hpp"
 #include "device/trace/tracer.hpp"
 #include "kernels/emulated/machine.hpp"
 
@@ -46,39 +47,21 @@ struct StepShape {
 };
 
 // The emulated device, with products counted and arrays named by what they are for.
-class MeteredDevice : public Device {
+class MeteredDevice : public ForwardingDevice {
  public:
   explicit MeteredDevice(const StepShape& shape)
-      : device_(make_emulated_device(shape.like, shape.cache_bytes)) {}
+      : ForwardingDevice(make_emulated_device(shape.like, shape.cache_bytes)) {}
 
   std::string purpose = "activations";
   std::int64_t allocated(const std::string& name) const { return bytes_.at(name); }
 
-  const Properties& properties() const override { return device_->properties(); }
-  std::int64_t free_bytes() const override { return device_->free_bytes(); }
   void* allocate(std::int64_t bytes) override {
-    void* memory = device_->allocate(bytes);
+    void* memory = ForwardingDevice::allocate(bytes);
     Tracer::instance().traffic.name_array(memory, bytes, purpose);
     bytes_[purpose] += bytes;
     return memory;
   }
-  void release(void* memory) noexcept override { device_->release(memory); }
-  void upload(void* to, const void* from, std::int64_t bytes) override {
-    device_->upload(to, from, bytes);
-  }
-  void download(void* to, const void* from, std::int64_t bytes) override {
-    device_->download(to, from, bytes);
-  }
-  void copy(void* to, const void* from, std::int64_t bytes) override {
-    device_->copy(to, from, bytes);
-  }
-  void clear(void* memory, std::int64_t bytes) override { device_->clear(memory, bytes); }
-  std::int64_t post(std::span<const Piece> pieces) override { return device_->post(pieces); }
-  const std::byte* poll(std::int64_t ticket) override { return device_->poll(ticket); }
-  std::unique_ptr<Graph> capture(const std::function<void()>& work) override {
-    return device_->capture(work);
-  }
-  void multiply(const Product<float>& product) override { device_->multiply(product); }
+  using ForwardingDevice::multiply;
   // The library's products are not traced: each operand counts once.
   void multiply(const Product<Half>& product) override {
     TrafficMeter& meter = Tracer::instance().traffic;
@@ -94,21 +77,10 @@ class MeteredDevice : public Device {
       move(product.b + i * product.b_step, b_rows, product.ldb, b_columns, false);
       move(product.c + i * product.c_step, product.m, product.ldc, product.n, true);
     }
-    device_->multiply(product);
+    ForwardingDevice::multiply(product);
   }
-  const kernels::DeviceKernels<float>& kernels(float) const override {
-    return device_->kernels(0.0F);
-  }
-  const kernels::DeviceKernels<Half>& kernels(Half) const override {
-    return device_->kernels(Half{});
-  }
-  const kernels::SearchKernels& search_kernels() const override {
-    return device_->search_kernels();
-  }
-  void* stream() const override { return nullptr; }
 
  private:
-  std::shared_ptr<Device> device_;
   std::map<std::string, std::int64_t> bytes_;
 };
 
